@@ -1,0 +1,16 @@
+//! The numeric kernels of Gradus: slices in, slices out.
+//!
+//! This crate knows nothing of tensors, graphs or layers, and it is the only crate of the
+//! workspace with `unsafe` code. Every public function is safe: lengths, bounds and overlaps are
+//! checked at the entry, before the first raw pointer is read. No kernel allocates in a steady
+//! state, prints, or panics. Start reading at [`isa`] (which instructions run) and [`pool`]
+//! (how work is split), then the kernel of your choice.
+//!
+//! **Bits.** For f32, AVX2+FMA and AVX-512 give the same bits, for any number of threads: work is
+//! cut by shape and never by thread count, sums run over 16 virtual lanes and one fixed tree, and
+//! a GEMM adds up k in blocks of a fixed size, one chain of fused multiply-adds a block.
+
+pub mod isa;
+pub mod memory;
+pub mod pool;
+pub mod program;

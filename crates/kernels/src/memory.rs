@@ -1,0 +1,177 @@
+//! Typed windows on memory, and the aligned blocks behind them.
+//!
+//! [`Block`] owns aligned bytes; [`Mem`] is a checked, typed window that kernels read and write.
+//! The bytes behind the windows of one [`Arena`] are shared and mutable, like a slice of `Cell`s:
+//! a window is not `Send`, a kernel runs to its end on the thread that called it, and each kernel
+//! refuses windows that overlap in a way it does not allow.
+
+use std::marker::PhantomData;
+
+/// The type of the elements in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Ty {
+    /// 32-bit float.
+    F32,
+    /// 64-bit float; only the obvious, slow kernels work on it.
+    F64,
+    /// 64-bit signed integer.
+    I64,
+    /// One byte, 0 or 1.
+    Bool,
+}
+
+impl Ty {
+    /// Bytes an element.
+    #[inline]
+    pub const fn size(self) -> usize {
+        match self {
+            Ty::F32 => 4,
+            Ty::F64 | Ty::I64 => 8,
+            Ty::Bool => 1,
+        }
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A Rust type that memory can hold: `f32`, `f64`, `i64`, and `u8` for booleans.
+pub trait Element: Copy + Send + Sync + 'static + sealed::Sealed {
+    /// Its tag.
+    const TY: Ty;
+}
+macro_rules! element {
+    ($($t:ty => $ty:ident),*) => {$(
+        impl sealed::Sealed for $t {}
+        impl Element for $t { const TY: Ty = Ty::$ty; }
+    )*};
+}
+element!(f32 => F32, f64 => F64, i64 => I64, u8 => Bool);
+
+/// A typed window on memory: where, how many elements, of what type, and whether it may be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Mem<'a> {
+    ptr: *mut u8,
+    len: usize,
+    ty: Ty,
+    writable: bool,
+    life: PhantomData<&'a std::cell::Cell<u8>>,
+}
+
+impl<'a> Mem<'a> {
+    /// A read-only window on a slice.
+    pub fn read<T: Element>(slice: &'a [T]) -> Mem<'a> {
+        let ptr = slice.as_ptr() as *mut u8;
+        Mem { ptr, len: slice.len(), ty: T::TY, writable: false, life: PhantomData }
+    }
+
+    /// A window on a slice that kernels may write.
+    pub fn write<T: Element>(slice: &'a mut [T]) -> Mem<'a> {
+        let ptr = slice.as_mut_ptr() as *mut u8;
+        Mem { ptr, len: slice.len(), ty: T::TY, writable: true, life: PhantomData }
+    }
+
+    /// Elements in the window.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The element type.
+    #[inline]
+    pub fn ty(&self) -> Ty {
+        self.ty
+    }
+
+    /// Whether kernels may write here.
+    pub fn writable(&self) -> bool {
+        self.writable
+    }
+
+    /// `len` elements from `start` on; `None` if that leaves the window.
+    pub fn slice(self, start: usize, len: usize) -> Option<Mem<'a>> {
+        if start.checked_add(len)? > self.len {
+            return None;
+        }
+        // SAFETY: start <= self.len, so the pointer stays inside (or one past) the window.
+        let ptr = unsafe { self.ptr.add(start * self.ty.size()) };
+        Some(Mem { ptr, len, ..self })
+    }
+
+    /// Copies the elements out; `None` for another type.
+    pub fn to_vec<T: Element>(&self) -> Option<Vec<T>> {
+        if T::TY != self.ty {
+            return None;
+        }
+        let mut out = Vec::with_capacity(self.len);
+        // SAFETY: the window has len elements of type T, the vector room for them, and they do not
+        // overlap because the vector is new.
+        unsafe {
+            std::ptr::copy_nonoverlapping(self.ptr as *const T, out.as_mut_ptr(), self.len);
+            out.set_len(self.len);
+        }
+        Some(out)
+    }
+
+    /// The address of the first element, for kernels of this crate.
+    #[inline]
+    pub(crate) fn ptr<T: Element>(&self) -> *mut T {
+        debug_assert_eq!(T::TY, self.ty);
+        self.ptr as *mut T
+    }
+
+    /// Whether two windows share a byte.
+    #[inline]
+    pub fn overlaps(&self, other: &Mem<'_>) -> bool {
+        let (a, b) = (self.ptr as usize, other.ptr as usize);
+        let (a_end, b_end) = (a + self.len * self.ty.size(), b + other.len * other.ty.size());
+        a < b_end && b < a_end
+    }
+
+    /// Whether two windows are the very same elements.
+    #[inline]
+    pub fn same(&self, other: &Mem<'_>) -> bool {
+        self.ptr == other.ptr && self.len == other.len && self.ty == other.ty
+    }
+}
+
+/// Why a kernel refused to run. All of these are bugs of the caller (a wrong plan), not of the user,
+/// except the ones about values: [`KernelError::Index`] and [`KernelError::DivisionByZero`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelError {
+    /// A window is too short for the sizes and strides given.
+    Bounds(&'static str),
+    /// A window has the wrong element type, or may not be written.
+    Type(&'static str),
+    /// An output overlaps an operand in a way the kernel does not allow.
+    Overlap(&'static str),
+    /// An index in the data is out of range: its position in the index tensor, its value, the size.
+    Index {
+        /// Position in the (flattened) index operand.
+        position: usize,
+        /// The index found there.
+        value: i64,
+        /// Indices must be in `0..size`.
+        size: usize,
+    },
+    /// An integer was divided by zero.
+    DivisionByZero {
+        /// Position in the (flattened) result.
+        position: usize,
+    },
+    /// A piece of the job panicked.
+    Panicked,
+}
+
+impl From<crate::pool::PiecePanicked> for KernelError {
+    fn from(_: crate::pool::PiecePanicked) -> Self {
+        KernelError::Panicked
+    }
+}
