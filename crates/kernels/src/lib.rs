@@ -10,7 +10,19 @@
 //! cut by shape and never by thread count, sums run over 16 virtual lanes and one fixed tree, and
 //! a GEMM adds up k in blocks of a fixed size, one chain of fused multiply-adds a block.
 
+pub mod copy;
+pub mod gemm;
+pub mod index;
 pub mod isa;
+mod lanes;
+mod levels;
+pub mod map;
 pub mod memory;
 pub mod pool;
 pub mod program;
+pub mod reduce;
+pub mod rows;
+pub mod scan;
+pub mod update;
+pub mod philox;
+pub mod vmath;

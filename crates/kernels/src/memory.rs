@@ -1,9 +1,18 @@
 //! Typed windows on memory, and the aligned blocks behind them.
 //!
-//! [`Block`] owns aligned bytes; [`Mem`] is a checked, typed window that kernels read and write.
+//! [`Storage`] is a shared handle on aligned bytes, [`Arena`] a workspace that one thread reuses;
+//! [`Mem`] is a checked, typed window that kernels read and write.
 //! The bytes behind the windows of one [`Arena`] are shared and mutable, like a slice of `Cell`s:
 //! a window is not `Send`, a kernel runs to its end on the thread that called it, and each kernel
 //! refuses windows that overlap in a way it does not allow.
+
+mod arena;
+mod recycle;
+mod storage;
+
+pub use arena::Arena;
+pub use recycle::{MemoryUse, memory_use, release_cached};
+pub use storage::Storage;
 
 use std::marker::PhantomData;
 
@@ -95,6 +104,15 @@ impl<'a> Mem<'a> {
         self.writable
     }
 
+    /// A window made from its parts.
+    ///
+    /// # Safety
+    /// For the life `'a`, `ptr` must point to `len` initialised elements of type `ty`, aligned for
+    /// it; if `writable`, nobody may hold a reference to them (other windows may exist).
+    pub(crate) unsafe fn from_raw(ptr: *mut u8, len: usize, ty: Ty, writable: bool) -> Mem<'a> {
+        Mem { ptr, len, ty, writable, life: PhantomData }
+    }
+
     /// `len` elements from `start` on; `None` if that leaves the window.
     pub fn slice(self, start: usize, len: usize) -> Option<Mem<'a>> {
         if start.checked_add(len)? > self.len {
@@ -127,6 +145,12 @@ impl<'a> Mem<'a> {
         self.ptr as *mut T
     }
 
+    /// The address of the first byte, for kernels of this crate.
+    #[inline]
+    pub(crate) fn ptr_bytes(&self) -> *mut u8 {
+        self.ptr
+    }
+
     /// Whether two windows share a byte.
     #[inline]
     pub fn overlaps(&self, other: &Mem<'_>) -> bool {
@@ -139,6 +163,60 @@ impl<'a> Mem<'a> {
     #[inline]
     pub fn same(&self, other: &Mem<'_>) -> bool {
         self.ptr == other.ptr && self.len == other.len && self.ty == other.ty
+    }
+}
+
+impl<'a> Mem<'a> {
+    /// The elements, if they are of type `T`.
+    ///
+    /// # Safety
+    /// Nobody may write to them while the slice is in use.
+    #[inline]
+    pub(crate) unsafe fn slice_of<T: Element>(&self) -> Option<&'a [T]> {
+        if T::TY != self.ty {
+            return None;
+        }
+        // SAFETY: the window has `len` initialised elements of this type for `'a`.
+        Some(unsafe { std::slice::from_raw_parts(self.ptr as *const T, self.len) })
+    }
+
+    /// The elements to write, if they are of type `T` and may be written.
+    ///
+    /// # Safety
+    /// Nobody else may read or write them while the slice is in use.
+    #[inline]
+    #[allow(clippy::mut_from_ref)] // a window is like a cell; the caller vouches for it
+    pub(crate) unsafe fn slice_of_mut<T: Element>(&self) -> Option<&'a mut [T]> {
+        if T::TY != self.ty || !self.writable {
+            return None;
+        }
+        // SAFETY: as in `slice_of`, and nobody else uses the elements.
+        Some(unsafe { std::slice::from_raw_parts_mut(self.ptr as *mut T, self.len) })
+    }
+}
+
+/// What the pieces of one job share although its type forbids that: windows and raw pointers.
+pub(crate) struct Shared<T>(T);
+
+// SAFETY: whoever makes one promises that the use is sound.
+unsafe impl<T> Sync for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T> Send for Shared<T> {}
+
+impl<T> Shared<T> {
+    /// # Safety
+    /// All uses from several threads must be free of races: pieces read, or write apart.
+    pub(crate) unsafe fn new(value: T) -> Self {
+        Shared(value)
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self) -> &T {
+        &self.0
+    }
+
+    pub(crate) fn into_inner(self) -> T {
+        self.0
     }
 }
 

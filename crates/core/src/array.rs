@@ -1,0 +1,250 @@
+//! Materialised values: contiguous, row-major, shared until written.
+
+use std::fmt;
+
+use gradus_kernels::memory::{Element, Storage};
+
+use crate::error::{Code, Error, Result};
+use crate::graph::dtype::{DType, Scalar};
+use crate::graph::shape::Shape;
+
+/// A value in memory: contiguous, row-major, `Send + Sync`, cheap to clone (clones share).
+///
+/// ```
+/// use gradus_core::Array;
+/// let a = Array::new([2, 3], &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+/// assert_eq!(a.shape().dims(), [2, 3]);
+/// assert_eq!(a.as_slice::<f32>()?[4], 5.0);
+/// # Ok::<(), gradus_core::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Array {
+    storage: Storage,
+    shape: Shape,
+    dtype: DType,
+}
+
+impl Array {
+    /// An array of a shape from its elements in row-major order.
+    ///
+    /// # Errors
+    /// [`Code::Shape`] when the number of elements is not the product of the sizes.
+    pub fn new<T: Scalar>(shape: impl Into<Shape>, data: &[T]) -> Result<Array> {
+        let shape = shape.into();
+        shape.check("Array::new")?;
+        if data.len() != shape.numel() {
+            return Err(Error::new(
+                Code::Shape,
+                format!(
+                    "Array::new: {shape} has {} elements, but {} were given",
+                    shape.numel(),
+                    data.len()
+                ),
+            ));
+        }
+        Array::build(shape, |out: &mut [T::Repr]| {
+            for (o, &v) in out.iter_mut().zip(data) {
+                *o = v.to_repr();
+            }
+        })
+    }
+
+    /// An array of zeros.
+    ///
+    /// # Errors
+    /// [`Code::Memory`] when the shape is too large.
+    pub fn zeros(shape: impl Into<Shape>, dtype: DType) -> Result<Array> {
+        let shape = shape.into();
+        shape.check("Array::zeros")?;
+        Ok(Array { storage: Storage::zeroed(dtype.ty(), shape.numel()), shape, dtype })
+    }
+
+    /// An array that `fill` writes in place; the slice starts with arbitrary values.
+    ///
+    /// For `bool` the representation is `u8`: write 0 or 1.
+    ///
+    /// # Errors
+    /// [`Code::Memory`] when the shape is too large.
+    pub fn build<R: Element>(
+        shape: impl Into<Shape>,
+        fill: impl FnOnce(&mut [R]),
+    ) -> Result<Array> {
+        let shape = shape.into();
+        shape.check("Array::build")?;
+        let mut storage = Storage::any(R::TY, shape.numel());
+        match storage.get_mut_slice::<R>() {
+            Some(slice) => fill(slice),
+            None => return Err(Error::internal("new storage is shared")),
+        }
+        Ok(Array { storage, shape, dtype: dtype_of::<R>() })
+    }
+
+    pub(crate) fn from_storage(storage: Storage, shape: Shape, dtype: DType) -> Array {
+        Array { storage, shape, dtype }
+    }
+
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    pub(crate) fn storage_mut(&mut self) -> &mut Storage {
+        &mut self.storage
+    }
+
+    /// The sizes.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The sizes as a slice.
+    pub fn dims(&self) -> &[usize] {
+        self.shape.dims()
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Number of elements.
+    pub fn numel(&self) -> usize {
+        self.shape.numel()
+    }
+
+    /// The elements in row-major order, without a copy (for `bool` use [`Array::to_vec`]).
+    ///
+    /// # Errors
+    /// [`Code::DType`] when `T` is not the element type.
+    pub fn as_slice<T: Scalar<Repr = T> + Element>(&self) -> Result<&[T]> {
+        self.storage.as_slice::<T>().ok_or_else(|| self.wrong_type::<T>("as_slice"))
+    }
+
+    /// The elements, to be changed in place; copies first if somebody else shares them.
+    ///
+    /// # Errors
+    /// [`Code::DType`] when `T` is not the element type.
+    pub fn make_mut<T: Scalar<Repr = T> + Element>(&mut self) -> Result<&mut [T]> {
+        if self.dtype != T::DTYPE {
+            return Err(self.wrong_type::<T>("make_mut"));
+        }
+        if !self.storage.is_unique() {
+            self.storage = copy_of(&self.storage);
+        }
+        self.storage.get_mut_slice::<T>().ok_or_else(|| Error::internal("make_mut: shared storage"))
+    }
+
+    /// A copy of the elements in row-major order.
+    ///
+    /// # Errors
+    /// [`Code::DType`] when `T` is not the element type.
+    pub fn to_vec<T: Scalar>(&self) -> Result<Vec<T>> {
+        if self.dtype != T::DTYPE {
+            return Err(self.wrong_type::<T>("to_vec"));
+        }
+        let slice = self.storage.as_slice::<T::Repr>();
+        let slice = slice.ok_or_else(|| Error::internal("to_vec: storage of another type"))?;
+        Ok(slice.iter().map(|&r| T::from_repr(r)).collect())
+    }
+
+    /// The elements as f64, whatever their type.
+    pub fn to_f64(&self) -> Vec<f64> {
+        let s = &self.storage;
+        if let Some(v) = s.as_slice::<f32>() {
+            v.iter().map(|&x| f64::from(x)).collect()
+        } else if let Some(v) = s.as_slice::<f64>() {
+            v.to_vec()
+        } else if let Some(v) = s.as_slice::<i64>() {
+            v.iter().map(|&x| x as f64).collect()
+        } else if let Some(v) = s.as_slice::<u8>() {
+            v.iter().map(|&x| f64::from(x)).collect()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// The first element as f64.
+    pub(crate) fn first_f64(&self) -> Option<f64> {
+        let s = &self.storage;
+        match self.dtype {
+            DType::F32 => s.as_slice::<f32>()?.first().map(|&v| f64::from(v)),
+            DType::F64 => s.as_slice::<f64>()?.first().copied(),
+            DType::I64 => s.as_slice::<i64>()?.first().map(|&v| v as f64),
+            DType::Bool => s.as_slice::<u8>()?.first().map(|&v| f64::from(v)),
+        }
+    }
+
+    /// The same elements under another shape, shared.
+    ///
+    /// # Errors
+    /// [`Code::Shape`] when the numbers of elements differ.
+    pub fn reshape(&self, shape: impl Into<Shape>) -> Result<Array> {
+        let shape = shape.into();
+        shape.check("Array::reshape")?;
+        if shape.numel() != self.numel() {
+            return Err(Error::new(
+                Code::Shape,
+                format!("Array::reshape: {} cannot become {shape}", self.shape),
+            ));
+        }
+        Ok(Array { storage: self.storage.clone(), shape, dtype: self.dtype })
+    }
+
+    /// Whether two arrays have the same type, shape and bits.
+    pub fn same_bits(&self, other: &Array) -> bool {
+        if self.dtype != other.dtype || self.shape != other.shape {
+            return false;
+        }
+        let (a, b) = (&self.storage, &other.storage);
+        match self.dtype {
+            DType::F32 => {
+                let bits = |s: &Storage| {
+                    s.as_slice::<f32>().map(|v| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+                };
+                bits(a) == bits(b)
+            }
+            DType::F64 => {
+                let bits = |s: &Storage| {
+                    s.as_slice::<f64>().map(|v| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+                };
+                bits(a) == bits(b)
+            }
+            DType::I64 => a.as_slice::<i64>() == b.as_slice::<i64>(),
+            DType::Bool => a.as_slice::<u8>() == b.as_slice::<u8>(),
+        }
+    }
+
+    fn wrong_type<T: Scalar>(&self, call: &str) -> Error {
+        let have = self.dtype;
+        let want = T::DTYPE;
+        Error::new(Code::DType, format!("{call}: the array holds {have}, not {want}"))
+            .help(format!("ask for {have}, or `cast` the tensor to {want} first"))
+    }
+}
+
+fn dtype_of<R: Element>() -> DType {
+    use gradus_kernels::memory::Ty;
+    match R::TY {
+        Ty::F32 => DType::F32,
+        Ty::F64 => DType::F64,
+        Ty::I64 => DType::I64,
+        Ty::Bool => DType::Bool,
+    }
+}
+
+impl fmt::Debug for Array {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Array({} {})", self.dtype, self.shape)
+    }
+}
+
+fn copy_of(storage: &Storage) -> Storage {
+    if let Some(v) = storage.as_slice::<f32>() {
+        Storage::from_slice(v)
+    } else if let Some(v) = storage.as_slice::<f64>() {
+        Storage::from_slice(v)
+    } else if let Some(v) = storage.as_slice::<i64>() {
+        Storage::from_slice(v)
+    } else {
+        Storage::from_slice(storage.as_slice::<u8>().unwrap_or(&[]))
+    }
+}

@@ -1,0 +1,619 @@
+//! Reverse-mode differentiation: recording a request for gradients, and expanding it.
+//!
+//! `backward` and `grad` record one [`Op::Grad`] node and one [`Op::Pick`] a result. Only when a
+//! plan is compiled does [`expand`] walk the graph; the rules live with the operations. Because
+//! gradients are ordinary nodes, fusion, memory planning and second derivatives apply to them.
+
+use std::panic::Location;
+use std::sync::Arc;
+
+use smallvec::{SmallVec, smallvec};
+
+use crate::error::{self, Code, Error, Result};
+use crate::graph::dtype::DType;
+use crate::graph::recorder::{self, Recorder, Side, Slot};
+use crate::graph::shape::Shape;
+use crate::ops::update::UpdateGroup;
+use crate::ops::{self, Meta, Op, Operands};
+use crate::param::Param;
+use crate::plan::ir::{Ir, Val};
+use crate::tensor::Tensor;
+
+/// The gradients of a loss, by parameter or leaf. Values, not state: nothing to zero.
+pub struct Gradients {
+    entries: Vec<(Key, Tensor)>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Key {
+    Param(u64),
+    Leaf(u32, u32),
+}
+
+impl Gradients {
+    /// The gradient of a parameter; `None` if the loss did not depend on it.
+    pub fn get(&self, param: &Param) -> Option<&Tensor> {
+        self.find(Key::Param(param.id()))
+    }
+
+    /// The gradient of a `with_grad` leaf.
+    pub fn of(&self, leaf: &Tensor) -> Option<&Tensor> {
+        let generation = recorder::with(|r| r.generation(leaf.slot()));
+        self.find(Key::Leaf(leaf.slot(), generation))
+    }
+
+    fn find(&self, key: Key) -> Option<&Tensor> {
+        self.entries.iter().find(|(k, _)| *k == key).map(|(_, t)| t)
+    }
+
+    /// How many parameters and leaves have a gradient.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The gradient tensors, in the order in which the loss reached their owners.
+    pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.entries.iter().map(|(_, t)| t)
+    }
+
+    /// Replaces every gradient by `f` of it, for example to clip.
+    #[must_use]
+    pub fn map(mut self, f: impl Fn(&Tensor) -> Tensor) -> Gradients {
+        for (_, t) in &mut self.entries {
+            *t = f(t);
+        }
+        self
+    }
+
+    /// The 2-norm over all gradients, a scalar.
+    #[track_caller]
+    pub fn norm(&self) -> Tensor {
+        let mut total: Option<Tensor> = None;
+        for t in self.tensors() {
+            let part = t.square().sum();
+            total = Some(match total {
+                Some(sum) => sum + part,
+                None => part,
+            });
+        }
+        total.unwrap_or_else(|| Tensor::from(0.0)).sqrt()
+    }
+
+    /// Scales all gradients so that their common 2-norm is at most `max_norm`; the factor is
+    /// `max_norm / (norm + 1e-6)`, as in PyTorch.
+    #[track_caller]
+    #[must_use]
+    pub fn clip_norm(self, max_norm: f64) -> Gradients {
+        let factor = (max_norm / (self.norm() + 1e-6)).minimum(1.0);
+        self.map(|g| g * &factor)
+    }
+}
+
+/// What a loss depends on.
+struct Reached {
+    /// Leaves that gradients reach: parameters and `with_grad` leaves.
+    leaves: SmallVec<[Slot; 16]>,
+    /// Nodes with a history that gradients flow through.
+    inner: Vec<Slot>,
+}
+
+/// Walks from `loss` over everything gradients flow through.
+fn reach(r: &mut Recorder, loss: Slot) -> Result<Reached> {
+    r.mark = r.mark.wrapping_add(1);
+    let mark = r.mark;
+    let mut reached = Reached { leaves: SmallVec::new(), inner: Vec::new() };
+    let mut stack = vec![loss];
+    r.node_mut(loss).mark = mark;
+    while let Some(slot) = stack.pop() {
+        let node = r.node(slot);
+        if !node.grad {
+            continue;
+        }
+        if node.inputs.is_empty() {
+            match node.consumed {
+                Some(by) => return Err(used_twice(r, slot, by)),
+                None => reached.leaves.push(slot),
+            }
+            continue;
+        }
+        if let Some(by) = node.consumed {
+            return Err(used_twice(r, slot, by));
+        }
+        if let Op::Custom(op) = &node.op {
+            let missing =
+                (0..node.inputs.len()).any(|i| r.node(node.inputs[i]).grad && op.vjp(i).is_none());
+            if missing {
+                let error = Error::new(
+                    Code::Gradient,
+                    format!("the custom operation `{}` has no gradient", op.name()),
+                )
+                .help("implement `CustomOp::vjp`, or `detach()` its inputs");
+                return Err(r.locate(error, node.scope, node.place));
+            }
+        }
+        reached.inner.push(slot);
+        for i in 0..r.node(slot).inputs.len() {
+            let input = r.node(slot).inputs[i];
+            let child = r.node_mut(input);
+            if child.mark != mark {
+                child.mark = mark;
+                stack.push(input);
+            }
+        }
+    }
+    // The walk's order depends on the stack; recording order is what users expect.
+    reached.leaves.sort_unstable_by_key(|&s| r.node(s).seq);
+    Ok(reached)
+}
+
+#[cold]
+fn used_twice(r: &Recorder, slot: Slot, by: &'static Location<'static>) -> Error {
+    let node = r.node(slot);
+    let first = r.user_line(by, 0).map_or_else(|| "an optimizer step".to_string(), error::place);
+    let error = Error::new(
+        Code::History,
+        format!("the history of `{}` was already used", name_of(&node.op)),
+    );
+    let error = error.line("first", first);
+    r.locate(error, node.scope, node.place).help(
+        "add the losses before one `backward` or `step`, or `detach()` what should count as data",
+    )
+}
+
+fn name_of(op: &Op) -> &'static str {
+    if let Op::Leaf = op { "an earlier result" } else { op.name() }
+}
+
+/// Why no gradient reaches anything: names the operations that cut it.
+#[cold]
+fn unreachable(r: &mut Recorder, loss: Slot, what: &str) -> Error {
+    let mut error = Error::new(Code::Gradient, format!("the loss does not depend on {what}"));
+    r.mark = r.mark.wrapping_add(1);
+    let mark = r.mark;
+    let mut stack = vec![loss];
+    let mut cuts = 0;
+    while let Some(slot) = stack.pop() {
+        if r.node(slot).mark == mark {
+            continue;
+        }
+        r.node_mut(slot).mark = mark;
+        let node = r.node(slot);
+        let feeds_on_grad = node.inputs.iter().any(|&i| r.node(i).grad);
+        if !node.grad && feeds_on_grad && cuts < 3 {
+            cuts += 1;
+            let line = r.user_line(node.place, node.scope).map(error::place).unwrap_or_default();
+            error = error
+                .line("cut by", format!("`{}`, which has no gradient, {line}", node.op.name()));
+        }
+        stack.extend(node.inputs.iter().copied());
+    }
+    let help = match r.node(loss).grad || cuts > 0 {
+        true => "gradients do not flow through comparisons, argmax, casts to integers or detach",
+        false => "was it computed under `no_grad` or `predict`, or from data only?",
+    };
+    error.help(help)
+}
+
+fn scalar_loss(r: &Recorder, loss: Slot, at: &'static Location<'static>) -> Result<()> {
+    let node = r.node(loss);
+    if let Side::Error(error) = &node.side {
+        return Err(error.clone());
+    }
+    if node.shape.numel() != 1 {
+        let error = Error::new(
+            Code::Gradient,
+            format!("a gradient needs a single number, not {:?}", node.shape),
+        );
+        return Err(r
+            .locate(error, 0, at)
+            .help("reduce the loss first (`mean()`, `sum()`), or use `vjp` with a cotangent"));
+    }
+    Ok(())
+}
+
+/// Records the gradient of `loss` for `targets`, as one node and one pick a target.
+fn record_grad(
+    r: &mut Recorder,
+    loss: Slot,
+    seed: Option<Slot>,
+    targets: &[Slot],
+    place: &'static Location<'static>,
+) -> SmallVec<[Slot; 16]> {
+    let mut inputs: Operands<Slot> = smallvec![loss];
+    inputs.extend(seed);
+    inputs.extend(targets.iter().copied());
+    let meta = Meta { shape: Shape::SCALAR, dtype: DType::F32 };
+    let op = Op::Grad { seeded: seed.is_some() };
+    let grad = r.node(loss).grad && r.mode.grad;
+    let parent = r.append(op, inputs, meta, grad, place, Side::None);
+    let mut picks = SmallVec::new();
+    for (i, &target) in targets.iter().enumerate() {
+        let node = r.node(target);
+        let meta = Meta { shape: node.shape, dtype: node.dtype };
+        let op = Op::Pick(i as u32);
+        let pick = r.append(op, smallvec![parent], meta, grad, place, Side::None);
+        let generation = r.generation(pick);
+        r.pending.push((pick, generation));
+        picks.push(pick);
+    }
+    // The picks keep their parent alive.
+    let node = r.node_mut(parent);
+    node.handles = 0;
+    picks
+}
+
+pub(crate) fn backward(
+    loss: &Tensor,
+    seed: Option<&Tensor>,
+    place: &'static Location<'static>,
+) -> Result<Gradients> {
+    let entries = recorder::with(|r| {
+        take_error(r, loss)?;
+        let slot = loss.slot();
+        scalar_loss(r, slot, place)?;
+        let reached = reach(r, slot)?;
+        if reached.leaves.is_empty() {
+            let error = unreachable(r, slot, "any parameter");
+            return Err(r.locate(error, 0, place));
+        }
+        // Gradient nodes must not look consumed themselves, so they are recorded first.
+        let picks = record_grad(r, slot, seed.map(Tensor::slot), &reached.leaves, place);
+        for &inner in &reached.inner {
+            r.node_mut(inner).consumed = Some(place);
+        }
+        // What was consumed here cannot be differentiated again, so neither can its gradients.
+        r.stop_grad(&picks);
+        let entries = reached
+            .leaves
+            .iter()
+            .zip(&picks)
+            .map(|(&leaf, &pick)| {
+                let key = match &r.node(leaf).side {
+                    Side::Param(p) => Key::Param(p.cell.id()),
+                    _ => Key::Leaf(leaf, r.generation(leaf)),
+                };
+                (key, r.handle(pick))
+            })
+            .collect::<Vec<_>>();
+        Ok(entries)
+    })?;
+    // A parameter recorded under two values has two leaves; its gradient is the sum.
+    let mut merged: Vec<(Key, Tensor)> = Vec::with_capacity(entries.len());
+    for (key, t) in entries {
+        match merged.iter_mut().find(|(k, _)| matches!(k, Key::Param(_)) && *k == key) {
+            Some((_, sum)) => *sum = &*sum + &t,
+            None => merged.push((key, t)),
+        }
+    }
+    Ok(Gradients { entries: merged })
+}
+
+/// Records gradient and update of every group's parameters that `loss` reaches; the result lists
+/// the ids of those that it does not.
+pub(crate) fn record_step(
+    loss: &Tensor,
+    groups: &[(&Arc<UpdateGroup>, &[f64])],
+    place: &'static Location<'static>,
+) -> Result<Vec<u64>> {
+    recorder::with(|r| {
+        take_error(r, loss)?;
+        let slot = loss.slot();
+        scalar_loss(r, slot, place)?;
+        let reached = reach(r, slot)?;
+        let mut untouched = Vec::new();
+        let mut targets: SmallVec<[Slot; 16]> = SmallVec::new();
+        let mut found: SmallVec<[(u32, u32); 16]> = SmallVec::new();
+        let mark = r.mark;
+        for (g, (group, numbers)) in groups.iter().enumerate() {
+            if numbers.len() != group.rule.numbers() {
+                return Err(Error::internal("an update with the wrong count of numbers"));
+            }
+            for (i, cell) in group.params.iter().enumerate() {
+                let leaves = r.param_leaves(cell.id());
+                let mut any = false;
+                for leaf in leaves {
+                    let node = r.node(leaf);
+                    if node.mark == mark && node.grad {
+                        any = true;
+                        targets.push(leaf);
+                        found.push((g as u32, i as u32));
+                    }
+                }
+                if !any {
+                    untouched.push(cell.id());
+                }
+            }
+        }
+        if targets.is_empty() {
+            let error = unreachable(r, slot, "any parameter of the optimizer");
+            return Err(r.locate(error, 0, place));
+        }
+        let picks = record_grad(r, slot, None, &targets, place);
+        for inner in reached.inner {
+            r.node_mut(inner).consumed = Some(place);
+        }
+        r.stop_grad(&picks);
+        for (g, (group, numbers)) in groups.iter().enumerate() {
+            let mut members: SmallVec<[u32; 16]> = SmallVec::new();
+            let mut inputs: Operands<Slot> = Operands::new();
+            for (&(of, i), &pick) in found.iter().zip(&picks) {
+                if of != g as u32 {
+                    continue;
+                }
+                // A parameter recorded under two values: its gradient is the sum.
+                if members.last() == Some(&i)
+                    && let Some(last) = inputs.last_mut()
+                {
+                    let op = Op::Binary(ops::Binary::Add);
+                    *last = r.record(op, smallvec![*last, pick], None, Side::None, place);
+                    continue;
+                }
+                members.push(i);
+                inputs.push(pick);
+            }
+            if !members.is_empty() {
+                r.record_update(group, members, inputs, numbers, place);
+            }
+        }
+        for &pick in &picks {
+            r.drop_own_handle(pick);
+        }
+        Ok(untouched)
+    })
+}
+
+/// The first unreported recording error belongs to whoever asks next.
+pub(crate) fn take_error(r: &mut Recorder, t: &Tensor) -> Result<()> {
+    if let Side::Error(error) = &r.node(t.slot()).side {
+        let error = error.clone();
+        r.reported(&error);
+        return Err(error);
+    }
+    match r.take_error() {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn grad(
+    y: &Tensor,
+    xs: &[&Tensor],
+    cotangent: Option<&Tensor>,
+    place: &'static Location<'static>,
+) -> Result<Vec<Tensor>> {
+    for t in xs.iter().copied().chain(cotangent) {
+        if let Some(error) = recorder::error_of(t) {
+            return Err(error);
+        }
+    }
+    recorder::with(|r| {
+        take_error(r, y)?;
+        let slot = y.slot();
+        match cotangent {
+            None => scalar_loss(r, slot, place)?,
+            Some(c) => {
+                let (want, have) = (r.node(slot).shape, r.node(c.slot()).shape);
+                if want != have || r.node(slot).dtype != r.node(c.slot()).dtype {
+                    let text = format!("vjp: the cotangent is {have}, the result {want}");
+                    return Err(r.locate(Error::new(Code::Shape, text), 0, place));
+                }
+            }
+        }
+        reach(r, slot)?;
+        let mark = r.mark;
+        let targets: SmallVec<[Slot; 8]> = xs.iter().map(|x| x.slot()).collect();
+        for &target in &targets {
+            let node = r.node(target);
+            if node.mark != mark || !node.grad {
+                let error = unreachable(r, slot, "this tensor");
+                let error = error.cells("tensor", r.describe(target));
+                return Err(r
+                    .locate(error, 0, place)
+                    .help("make it with `with_grad()` before using it"));
+            }
+        }
+        let picks = record_grad(r, slot, cotangent.map(Tensor::slot), &targets, place);
+        Ok(picks.iter().map(|&p| r.handle(p)).collect())
+    })
+}
+
+/// Appends the gradient of `y` for each target; `None` where it is zero by structure.
+pub(crate) fn expand(
+    ir: &mut Ir,
+    y: Val,
+    seed: Option<Val>,
+    targets: &[Val],
+) -> Result<Vec<Option<Val>>> {
+    let end = y as usize + 1;
+    // Which nodes lie between a target and y.
+    let mut needed = vec![false; end];
+    for &t in targets {
+        if let Some(n) = needed.get_mut(t as usize) {
+            *n = true;
+        }
+    }
+    for v in 0..end {
+        if !needed[v] {
+            let node = &ir.nodes[v];
+            needed[v] = node.grad && node.inputs.iter().any(|&i| needed[i as usize]);
+        }
+    }
+    let seed = seed.unwrap_or_else(|| {
+        let one = ir.from_const(1.0, y);
+        let shape = ir.shape(y);
+        ir.broadcast(one, shape)
+    });
+    let wanted: Vec<bool> = {
+        let mut w = vec![false; end];
+        for &t in targets {
+            if let Some(n) = w.get_mut(t as usize) {
+                *n = true;
+            }
+        }
+        w
+    };
+    let cotangents = walk(ir, 0, y, seed, &needed, &wanted)?;
+    Ok(targets.iter().map(|&t| cotangents.get(t as usize).copied().flatten()).collect())
+}
+
+/// The reverse walk over nodes `start..=y`; returns the cotangents by node number.
+fn walk(
+    ir: &mut Ir,
+    start: usize,
+    y: Val,
+    seed: Val,
+    needed: &[bool],
+    wanted: &[bool],
+) -> Result<Vec<Option<Val>>> {
+    let mut cotangents: Vec<Option<Val>> = vec![None; y as usize + 1];
+    cotangents[y as usize] = Some(seed);
+    for v in (start..=y as usize).rev() {
+        let (true, Some(g)) = (needed[v], cotangents[v]) else { continue };
+        if !wanted[v] {
+            cotangents[v] = None;
+        }
+        let node = ir.nodes[v].clone();
+        ir.origin = node.origin;
+        for (i, &input) in node.inputs.iter().enumerate() {
+            if !needed[input as usize] || !ir.node(input).dtype.is_float() {
+                continue;
+            }
+            if node.inputs.iter().take(i).any(|&earlier| earlier == input) && all_at_once(&node.op)
+            {
+                continue;
+            }
+            let Some(part) = vjp(ir, v as Val, g, i)? else { continue };
+            cotangents[input as usize] = Some(match cotangents[input as usize] {
+                Some(sum) => ir.add(sum, part),
+                None => part,
+            });
+        }
+    }
+    Ok(cotangents)
+}
+
+/// Ops whose expanded gradient already sums over equal operands.
+fn all_at_once(op: &Op) -> bool {
+    matches!(op, Op::Rows(r) if !has_rule(*r))
+}
+
+fn has_rule(rows: ops::Rows) -> bool {
+    use ops::Rows;
+    matches!(rows, Rows::Softmax | Rows::LogSoftmax | Rows::CrossEntropy { .. })
+}
+
+/// The cotangent that node `v` passes to operand `i`, given its own.
+fn vjp(ir: &mut Ir, v: Val, g: Val, i: usize) -> Result<Option<Val>> {
+    let node = ir.node(v).clone();
+    let x = node.inputs.first().copied().unwrap_or(0);
+    Ok(match &node.op {
+        Op::Unary(op) => ops::elementwise::vjp_unary(ir, *op, x, v, g),
+        Op::Binary(op) => ops::elementwise::vjp_binary(ir, *op, [x, node.inputs[1]], v, g, i),
+        Op::Ternary(op) => {
+            let operands = [x, node.inputs[1], node.inputs[2]];
+            ops::elementwise::vjp_ternary(ir, *op, operands, g, i)
+        }
+        Op::Cast(_) => {
+            let dtype = ir.dtype(x);
+            Some(ir.cast(g, dtype))
+        }
+        Op::Reduce(kind, axes) => Some(ops::reduce::vjp(ir, *kind, *axes, x, v, g)),
+        Op::Reshape => {
+            let shape = ir.shape(x);
+            Some(ir.reshape(g, shape))
+        }
+        Op::Permute(perm) => {
+            let inverse = ops::movement::inverse(perm, node.shape.rank());
+            Some(ir.permute(g, inverse))
+        }
+        Op::Broadcast => Some(ops::movement::vjp_broadcast(ir, x, g)),
+        Op::Slice { axis, start, step } => {
+            let shape = ir.shape(x);
+            Some(ir.unslice(g, *axis, *start, *step, shape))
+        }
+        Op::Unslice { axis, start, step } => {
+            let shape = ir.shape(x);
+            Some(ir.slice(g, *axis, *start, *step, shape))
+        }
+        Op::Concat { axis } => Some(ops::movement::vjp_concat(ir, *axis, &node.inputs, g, i)),
+        Op::Matmul => Some(ops::matmul::vjp(ir, x, node.inputs[1], g, i)),
+        Op::Gather { axis } => {
+            let shape = ir.shape(x);
+            Some(ir.indexing(Op::ScatterAdd { axis: *axis }, g, node.inputs[1], shape))
+        }
+        Op::ScatterAdd { axis } => {
+            let shape = ir.shape(x);
+            Some(ir.indexing(Op::Gather { axis: *axis }, g, node.inputs[1], shape))
+        }
+        Op::IndexSelect { axis } => {
+            let shape = ir.shape(x);
+            Some(ir.indexing(Op::IndexAdd { axis: *axis }, g, node.inputs[1], shape))
+        }
+        Op::IndexAdd { axis } => {
+            let shape = ir.shape(x);
+            Some(ir.indexing(Op::IndexSelect { axis: *axis }, g, node.inputs[1], shape))
+        }
+        Op::Rows(rows) => vjp_rows(ir, *rows, &node.inputs, v, g, i)?,
+        Op::Custom(op) => match op.vjp(i) {
+            Some(rule) => {
+                let mut ins: SmallVec<[Val; 6]> = node.inputs.iter().copied().collect();
+                ins.extend([v, g]);
+                let meta =
+                    Meta { shape: ir.shape(node.inputs[i]), dtype: ir.dtype(node.inputs[i]) };
+                Some(ir.custom(Arc::clone(&rule), &ins, meta))
+            }
+            None => None,
+        },
+        _ => None,
+    })
+}
+
+fn vjp_rows(
+    ir: &mut Ir,
+    rows: ops::Rows,
+    ins: &Operands<Val>,
+    v: Val,
+    g: Val,
+    i: usize,
+) -> Result<Option<Val>> {
+    use ops::Rows;
+    let shape = ir.shape(ins[0]);
+    Ok(match (rows, i) {
+        (Rows::Softmax, _) => Some(ir.rows(Rows::SoftmaxGrad, &[v, g], shape)),
+        (Rows::LogSoftmax, _) => Some(ir.rows(Rows::LogSoftmaxGrad, &[v, g], shape)),
+        (Rows::CrossEntropy { ignore }, 0) => {
+            Some(ir.rows(Rows::CrossEntropyGrad { ignore }, &[ins[0], ins[1], g], shape))
+        }
+        (Rows::CrossEntropy { .. }, _) => None,
+        _ => through_expansion(ir, rows, ins, g, ins[i])?,
+    })
+}
+
+/// Differentiates a node without a rule through its expansion into simpler ones.
+fn through_expansion(
+    ir: &mut Ir,
+    rows: ops::Rows,
+    ins: &Operands<Val>,
+    g: Val,
+    target: Val,
+) -> Result<Option<Val>> {
+    let start = ir.len();
+    let Some(y) = ops::softmax::expand(ir, rows, ins) else {
+        return Err(Error::internal(format!("{}: no gradient rule", Op::Rows(rows).name())));
+    };
+    let mut needed = vec![false; y as usize + 1];
+    needed[target as usize] = true;
+    for v in start..=y as usize {
+        needed[v] =
+            ir.nodes[v].dtype.is_float() && ir.nodes[v].inputs.iter().any(|&i| needed[i as usize]);
+    }
+    let mut wanted = vec![false; y as usize + 1];
+    wanted[target as usize] = true;
+    let cotangents = walk(ir, start, y, g, &needed, &wanted)?;
+    Ok(cotangents[target as usize])
+}

@@ -1,0 +1,206 @@
+//! What a backend has to run: a handful of step kinds over places in memory.
+//!
+//! A plan is a list of [`Step`]s. Operands and results are [`Loc`]s: a leaf given at run time, or a
+//! stretch of the arena. The CPU backend is `exec`; `reference` is the obvious one, which also runs
+//! what the CPU kernels do not support (f64).
+
+use gradus_kernels::gemm::Activation;
+use gradus_kernels::map::Compiled;
+
+use crate::graph::dtype::DType;
+use crate::graph::shape::{MAX_RANK, Shape};
+use crate::ops::{Op, Reduction, Rows, Rule};
+use crate::plan::ir::Val;
+
+/// Where the memory of a place is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Bank {
+    /// Leaf number i of the run.
+    Leaf(u32),
+    /// Buffer number i of the plan, placed in the arena by the memory pass.
+    Buffer(u32),
+}
+
+/// A stretch of elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Loc {
+    pub(crate) bank: Bank,
+    /// First element.
+    pub(crate) start: usize,
+    /// Number of elements.
+    pub(crate) len: usize,
+    pub(crate) dtype: DType,
+}
+
+/// A stretch of elements seen with strides (in elements, relative to `start`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Strided {
+    pub(crate) bank: Bank,
+    pub(crate) offset: usize,
+    pub(crate) strides: [isize; MAX_RANK],
+    pub(crate) shape: Shape,
+    pub(crate) dtype: DType,
+}
+
+/// One unit of work.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// A fused element-wise program; an operand is `plain` where it is read only contiguously, so
+    /// that an output may take its place.
+    Map {
+        program: Box<Compiled>,
+        instrs: usize,
+        dims: Shape,
+        operands: Vec<Loc>,
+        plain: Vec<bool>,
+        outputs: Vec<Loc>,
+    },
+    /// A reduction of a fused element-wise program.
+    Reduce {
+        kind: Reduction,
+        program: Box<Compiled>,
+        instrs: usize,
+        dims: Shape,
+        axes: u8,
+        operands: Vec<Loc>,
+        out: Loc,
+        watch: bool,
+    },
+    /// Position of the extreme along the middle of `[outer, len, inner]`.
+    ArgReduce { max: bool, outer: usize, len: usize, inner: usize, x: Loc, out: Loc },
+    /// A (batched) matrix product with its epilogue.
+    Gemm(Box<GemmStep>),
+    /// A kernel on rows.
+    Rows { rows: Rows, outer: usize, n: usize, operands: Vec<Loc>, out: Loc },
+    /// Strided source to contiguous destination.
+    Copy { from: Strided, to: Loc },
+    /// Zeros, then the source written at strided places (the adjoint of a slice).
+    Unslice {
+        from: Loc,
+        shape: Shape,
+        axis: usize,
+        start: usize,
+        step: isize,
+        out_shape: Shape,
+        out: Loc,
+    },
+    /// Parts one after another: each part is `[outer, size * inner]` of `[outer, total * inner]`.
+    Concat { parts: Vec<(Loc, usize)>, outer: usize, out: Loc },
+    /// Picking and placing by index: `shape` is the tensor's (or, for scatters, the result's).
+    Indexing { op: Op, shape: Shape, index_shape: Shape, x: Loc, index: Loc, out: Loc },
+    /// An operation run by the reference executor (f64), or a user's own.
+    Host {
+        op: Op,
+        operands: Vec<(Loc, Shape)>,
+        out: Loc,
+        shape: Shape,
+        key: Option<u32>,
+        number: Option<u32>,
+    },
+    /// Fails the run if a value is not finite.
+    Watch { x: Loc },
+}
+
+/// A matrix product.
+#[derive(Debug)]
+pub(crate) struct GemmStep {
+    pub(crate) m: usize,
+    pub(crate) k: usize,
+    pub(crate) n: usize,
+    pub(crate) a: Strided,
+    pub(crate) a_strides: [usize; 2],
+    pub(crate) b: Strided,
+    pub(crate) b_strides: [usize; 2],
+    pub(crate) batch: usize,
+    pub(crate) a_batch: Vec<usize>,
+    pub(crate) b_batch: Vec<usize>,
+    pub(crate) bias: Option<Loc>,
+    pub(crate) activation: Activation,
+    pub(crate) watch: bool,
+    pub(crate) out: Loc,
+}
+
+/// A step with the node that it computes last, for messages.
+#[derive(Debug)]
+pub(crate) struct PlanStep {
+    pub(crate) step: Step,
+    /// The node whose value the step makes.
+    pub(crate) val: Val,
+    /// The recorded node behind it.
+    pub(crate) origin: u32,
+}
+
+/// Something that happens outside the graph, after every step has succeeded.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Update call number `call` of the run; one gradient a member.
+    Update { call: u32, rule: Rule, grads: Vec<Loc> },
+    /// Buffer number `target` of the run becomes a value.
+    Assign { target: u32, value: Loc, shape: Shape },
+}
+
+impl Step {
+    /// Calls `f` with every place that is read.
+    pub(crate) fn reads(&self, mut f: impl FnMut(Bank)) {
+        match self {
+            Step::Map { operands, .. }
+            | Step::Reduce { operands, .. }
+            | Step::Rows { operands, .. } => {
+                operands.iter().for_each(|l| f(l.bank));
+            }
+            Step::ArgReduce { x, .. } | Step::Watch { x } => f(x.bank),
+            Step::Gemm(g) => {
+                f(g.a.bank);
+                f(g.b.bank);
+                if let Some(bias) = g.bias {
+                    f(bias.bank);
+                }
+            }
+            Step::Copy { from, .. } => f(from.bank),
+            Step::Unslice { from, .. } => f(from.bank),
+            Step::Concat { parts, .. } => parts.iter().for_each(|(l, _)| f(l.bank)),
+            Step::Indexing { x, index, .. } => {
+                f(x.bank);
+                f(index.bank);
+            }
+            Step::Host { operands, .. } => operands.iter().for_each(|(l, _)| f(l.bank)),
+        }
+    }
+
+    /// Calls `f` with every place that is written.
+    pub(crate) fn writes(&self, mut f: impl FnMut(Loc)) {
+        match self {
+            Step::Map { outputs, .. } => outputs.iter().for_each(|&l| f(l)),
+            Step::Reduce { out, .. }
+            | Step::ArgReduce { out, .. }
+            | Step::Rows { out, .. }
+            | Step::Copy { to: out, .. }
+            | Step::Unslice { out, .. }
+            | Step::Concat { out, .. }
+            | Step::Indexing { out, .. }
+            | Step::Host { out, .. } => f(*out),
+            Step::Gemm(g) => f(g.out),
+            Step::Watch { .. } => {}
+        }
+    }
+}
+
+impl Strided {
+    /// One past the last element of the base that is read.
+    pub(crate) fn extent(&self) -> usize {
+        if self.shape.numel() == 0 {
+            return self.offset;
+        }
+        let mut last = self.offset as isize;
+        for (&d, &s) in self.shape.dims().iter().zip(&self.strides) {
+            last += (d as isize - 1) * s.max(0);
+        }
+        usize::try_from(last).unwrap_or(0) + 1
+    }
+
+    /// Whether the elements lie one after another.
+    pub(crate) fn is_contiguous(&self) -> bool {
+        let want = self.shape.strides();
+        (0..self.shape.rank()).all(|i| self.shape.dim(i) == 1 || self.strides[i] == want[i])
+    }
+}

@@ -1,0 +1,1 @@
+//! Numerical gradient checks, public: use them on your own functions and layers.

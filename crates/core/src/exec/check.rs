@@ -1,0 +1,106 @@
+//! Check mode (`GRADUS_CHECK=1`): memory is poisoned before use and after the last use, red zones
+//! lie between buffers, and every result is compared with the reference executor.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gradus_kernels::memory::{Arena, Ty};
+
+use super::{Bindings, Fault, replay};
+use crate::array::Array;
+use crate::error::Error;
+use crate::plan::Plan;
+
+static FORCED: AtomicBool = AtomicBool::new(false);
+
+/// Whether check mode is on.
+pub(crate) fn enabled() -> bool {
+    static SET: OnceLock<bool> = OnceLock::new();
+    *SET.get_or_init(|| std::env::var("GRADUS_CHECK").is_ok_and(|v| v == "1"))
+        || FORCED.load(Ordering::Relaxed)
+}
+
+/// Turns check mode on (or off) for the whole process, like `GRADUS_CHECK=1`.
+///
+/// Every plan then also runs on the reference executor, which is slow.
+pub fn check_mode(on: bool) {
+    FORCED.store(on, Ordering::Relaxed);
+}
+
+/// Width of the red zone behind each buffer.
+const ZONE: usize = 64;
+
+/// Fills everything with signalling NaN.
+pub(super) fn poison(plan: &Plan, arena: &Arena) {
+    arena.fill_nan(0, plan.arena_bytes);
+}
+
+/// Poisons what is dead after step `at`, and looks at the red zones.
+pub(super) fn after_step(plan: &Plan, arena: &Arena, at: usize) -> Result<(), Fault> {
+    for (b, &(bytes, last)) in plan.buffers.iter().enumerate() {
+        let offset = plan.offsets[b];
+        if offset == usize::MAX {
+            continue;
+        }
+        let padded = bytes.max(1).next_multiple_of(ZONE);
+        let zone = arena.mem(offset + padded, Ty::I64, ZONE / 8).and_then(|m| m.to_vec::<i64>());
+        if zone.is_some_and(|z| z.iter().any(|&w| w != z[0]) || z[0] == 0) {
+            let text = format!("plan step {at} wrote behind buffer {b}\n{}", plan.explain());
+            return Err(Fault::Internal(Error::internal(text)));
+        }
+        if last == at {
+            arena.fill_nan(offset, bytes);
+        }
+    }
+    Ok(())
+}
+
+/// Compares the outputs with the reference executor's.
+pub(super) fn compare(plan: &Plan, bindings: &Bindings, outputs: &[Array]) -> Result<(), Fault> {
+    let wanted = plan.reference_outputs.iter().map(|&(_, v)| v);
+    let values =
+        replay::values(plan, bindings, wanted, |_, _, _| false).map_err(Fault::Internal)?;
+    for (output, made) in plan.outputs.iter().zip(outputs) {
+        let expected = plan
+            .reference_outputs
+            .iter()
+            .find(|(r, _)| *r == output.recorded)
+            .and_then(|&(_, v)| values[v as usize].as_ref());
+        let Some(expected) = expected else { continue };
+        if let Some(why) = differs(made, expected) {
+            let text = format!(
+                "check mode: the result of shape {} is not the reference executor's: {why}\n{}",
+                made.shape(),
+                plan.explain()
+            );
+            return Err(Fault::Internal(Error::internal(text)));
+        }
+    }
+    Ok(())
+}
+
+/// The first difference beyond rounding.
+fn differs(made: &Array, expected: &Array) -> Option<String> {
+    let (a, b) = (made.to_f64(), expected.to_f64());
+    if a.len() != b.len() || made.dtype() != expected.dtype() {
+        return Some("another size or type".to_string());
+    }
+    if !made.dtype().is_float() {
+        // Near ties may fall either way when rounding differs.
+        let wrong = a.iter().zip(&b).filter(|(x, y)| x != y).count();
+        return (wrong > 1 + a.len() / 100).then(|| format!("{wrong} of {} differ", a.len()));
+    }
+    let scale = b.iter().filter(|v| v.is_finite()).fold(1f64, |m, v| m.max(v.abs()));
+    let (rounding, big) = match made.dtype() {
+        crate::graph::dtype::DType::F64 => (1e-9, f64::MAX),
+        _ => (2e-3, 1e38),
+    };
+    a.iter().zip(&b).enumerate().find_map(|(i, (&x, &y))| {
+        let same = (x - y).abs() <= rounding * scale
+            || x.is_nan() && y.is_nan()
+            || x == y
+            // Overflow in f32 where the reference has room in f64.
+            || !x.is_finite() && (y.abs() > big / 10.0 || !y.is_finite());
+        (!same).then(|| format!("element {i} is {x:e}, expected {y:e}"))
+    })
+}

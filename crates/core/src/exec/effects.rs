@@ -1,0 +1,144 @@
+//! What happens after a run has succeeded: updates and assignments. Nothing here can fail but by a
+//! bug, which is reported as such.
+
+use std::sync::Arc;
+
+use gradus_kernels::copy;
+use gradus_kernels::memory::{Mem, Storage};
+use gradus_kernels::update::{Adam, Rule as KernelRule, Sgd, UpdateTensor, update};
+
+use super::{Bindings, Run};
+use crate::array::Array;
+use crate::backend::{Effect, Loc};
+use crate::error::{Error, Result};
+use crate::graph::shape::Shape;
+use crate::ops::Rule;
+use crate::ops::update::UpdateCall;
+use crate::param::Cell;
+
+pub(super) fn apply(run: &Run<'_>, bindings: &Bindings) -> Result<()> {
+    for effect in &run.plan.effects {
+        match effect {
+            Effect::Update { call, rule, grads } => {
+                let call = bindings.calls.get(*call as usize);
+                let call = call.ok_or_else(|| Error::internal("an update without its call"))?;
+                group(run, *rule, call, grads)?;
+            }
+            Effect::Assign { target, value, shape } => {
+                let target = bindings.targets.get(*target as usize);
+                let target = target.ok_or_else(|| Error::internal("an assignment to nothing"))?;
+                assign(run, target, value, *shape)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The kernels' rule with this step's numbers.
+fn with_numbers(rule: Rule, numbers: &[f64]) -> KernelRule {
+    let n = |i: usize| numbers.get(i).copied().unwrap_or(0.0);
+    match rule {
+        Rule::Sgd { momentum, nesterov, maximize } => KernelRule::Sgd(Sgd {
+            lr: n(0),
+            momentum: if momentum { n(1) } else { 0.0 },
+            dampening: n(2),
+            weight_decay: n(3),
+            nesterov,
+            maximize,
+            first_step: n(4) != 0.0,
+        }),
+        Rule::Adam { decoupled, amsgrad, maximize } => KernelRule::Adam(Adam {
+            lr: n(0),
+            beta1: n(1),
+            beta2: n(2),
+            eps: n(3),
+            weight_decay: n(4),
+            decoupled,
+            amsgrad,
+            maximize,
+            step: n(5) as u64,
+        }),
+    }
+}
+
+fn group(run: &Run<'_>, rule: Rule, call: &UpdateCall, grads: &[Loc]) -> Result<()> {
+    let kernel = with_numbers(rule, &call.numbers);
+    for (&member, grad) in call.members.iter().zip(grads) {
+        let g = run.mem(grad).map_err(|e| Error::internal(format!("gradient: {e:?}")))?;
+        let param = call.group.params.get(member as usize);
+        let states = call.group.states.get(member as usize);
+        let (Some(param), Some(states)) = (param, states) else {
+            return Err(Error::internal("an update of an unknown parameter"));
+        };
+        parameter(&kernel, param, states, g)?;
+    }
+    Ok(())
+}
+
+/// Updates one parameter and its state: in place where nobody else holds the array.
+fn parameter(rule: &KernelRule, param: &Cell, states: &[Arc<Cell>], g: Mem<'_>) -> Result<()> {
+    let lost = || Error::internal("a parameter has no value");
+    let mut slot = param.lock();
+    let mut p = slot.take().ok_or_else(lost)?;
+    let mut taken: [Option<Array>; 3] = [None, None, None];
+    for (t, cell) in taken.iter_mut().zip(states) {
+        *t = cell.lock().take();
+    }
+    let mut fresh_p = spare(&p);
+    let mut fresh: [Option<Storage>; 3] = [const { None }; 3];
+    for (f, t) in fresh.iter_mut().zip(&taken) {
+        *f = t.as_ref().and_then(spare);
+    }
+    let done = {
+        let (p_src, p_dst) = ends(&mut p, &mut fresh_p).ok_or_else(lost)?;
+        let mut pairs = [None; 3];
+        for ((pair, t), f) in pairs.iter_mut().zip(&mut taken).zip(&mut fresh) {
+            *pair = t.as_mut().and_then(|t| ends(t, f));
+        }
+        update(rule, &[UpdateTensor { p_src, p_dst, g, states: pairs }])
+    };
+    for ((t, f), cell) in taken.into_iter().zip(fresh).zip(states) {
+        if let Some(t) = t {
+            *cell.lock() = Some(replaced(t, f));
+            cell.bump();
+        }
+    }
+    *slot = Some(replaced(p, fresh_p));
+    param.bump();
+    done.map_err(|e| Error::internal(format!("update: {e:?}")))
+}
+
+/// Memory for the new value, if the old one is shared.
+fn spare(a: &Array) -> Option<Storage> {
+    (!a.storage().is_unique()).then(|| Storage::any(a.dtype().ty(), a.numel()))
+}
+
+/// Where to read the old value and write the new one.
+fn ends<'a>(a: &'a mut Array, fresh: &'a mut Option<Storage>) -> Option<(Mem<'a>, Mem<'a>)> {
+    match fresh {
+        Some(fresh) => Some((a.storage().read(), fresh.write()?)),
+        None => {
+            let both = a.storage_mut().write()?;
+            Some((both, both))
+        }
+    }
+}
+
+fn replaced(old: Array, fresh: Option<Storage>) -> Array {
+    match fresh {
+        Some(storage) => Array::from_storage(storage, old.shape(), old.dtype()),
+        None => old,
+    }
+}
+
+fn assign(run: &Run<'_>, target: &Cell, value: &Loc, shape: Shape) -> Result<()> {
+    let fail = |e| Error::internal(format!("assign: {e:?}"));
+    let from = run.mem(value).map_err(fail)?;
+    let mut storage = Storage::any(value.dtype.ty(), shape.numel());
+    let to = storage.write().ok_or_else(|| Error::internal("assign: shared memory"))?;
+    let strides = shape.strides();
+    copy::to_contiguous(shape.dims(), from, 0, &strides[..shape.rank()], to).map_err(fail)?;
+    *target.lock() = Some(Array::from_storage(storage, shape, value.dtype));
+    target.bump();
+    Ok(())
+}

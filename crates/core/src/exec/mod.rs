@@ -1,0 +1,226 @@
+//! Running a plan on the CPU: steps over one arena, then effects.
+//!
+//! Everything that can fail comes before the first effect. Kernels refuse windows that do not fit,
+//! so a wrong plan is an internal error and not a wrong number.
+
+pub(crate) mod check;
+mod effects;
+pub(crate) mod replay;
+mod step;
+
+use std::cell::RefCell;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use gradus_kernels::copy;
+use gradus_kernels::memory::{Arena, KernelError, Mem, Storage};
+use gradus_kernels::program::RandomKey;
+
+use crate::array::Array;
+use crate::backend::{Bank, Loc};
+use crate::error::Error;
+use crate::ops::update::UpdateCall;
+use crate::param::Cell;
+use crate::plan::Plan;
+use crate::plan::ir::Val;
+
+/// What a run is given.
+#[derive(Default)]
+pub(crate) struct Bindings {
+    pub(crate) leaves: Vec<Array>,
+    pub(crate) numbers: Vec<f64>,
+    pub(crate) keys: Vec<RandomKey>,
+    pub(crate) calls: Vec<Arc<UpdateCall>>,
+    pub(crate) targets: Vec<Arc<Cell>>,
+}
+
+impl Bindings {
+    pub(crate) const fn new() -> Bindings {
+        Bindings {
+            leaves: Vec::new(),
+            numbers: Vec::new(),
+            keys: Vec::new(),
+            calls: Vec::new(),
+            targets: Vec::new(),
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.leaves.clear();
+        self.numbers.clear();
+        self.keys.clear();
+        self.calls.clear();
+        self.targets.clear();
+    }
+}
+
+/// Why a run stopped; nothing has changed then.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// A kernel refused its operands, or found a bad value in them.
+    Kernel { origin: u32, error: KernelError },
+    /// A user's operation failed.
+    Custom { origin: u32, error: Error },
+    /// A value that must be finite is not; which one is found by replaying.
+    NonFinite { val: Val },
+    /// The arena cannot be had.
+    Memory { bytes: usize },
+    /// A self-check failed.
+    Internal(Error),
+}
+
+thread_local! {
+    static ARENA: RefCell<Arena> = const { RefCell::new(Arena::new()) };
+}
+
+/// Gives this thread's workspace and cached blocks back to the system.
+pub fn release_memory() {
+    let _ = ARENA.try_with(|a| {
+        if let Ok(mut arena) = a.try_borrow_mut() {
+            arena.clear();
+        }
+    });
+    gradus_kernels::memory::release_cached();
+}
+
+static COMMIT: RwLock<()> = RwLock::new(());
+
+/// Held, shared, while values of parameters change.
+pub(crate) fn commit_lock() -> RwLockReadGuard<'static, ()> {
+    COMMIT.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Held alone while a consistent set of values is read: no step is half applied meanwhile.
+pub(crate) fn snapshot_lock() -> RwLockWriteGuard<'static, ()> {
+    COMMIT.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A run in progress: where places are.
+pub(crate) struct Run<'a> {
+    plan: &'a Plan,
+    arena: &'a Arena,
+    leaves: &'a [Array],
+    numbers: &'a [f64],
+    keys: &'a [RandomKey],
+}
+
+impl<'a> Run<'a> {
+    fn bank(&self, bank: Bank, len: usize, ty: gradus_kernels::memory::Ty) -> Option<Mem<'a>> {
+        match bank {
+            Bank::Leaf(i) => self.leaves.get(i as usize).map(|a| a.storage().read()),
+            Bank::Buffer(b) => {
+                let offset = *self.plan.offsets.get(b as usize)?;
+                self.arena.mem(offset, ty, len)
+            }
+        }
+    }
+
+    #[inline]
+    fn mem(&self, loc: &Loc) -> Result<Mem<'a>, KernelError> {
+        let whole = self.bank(loc.bank, loc.start + loc.len, loc.dtype.ty());
+        whole
+            .and_then(|m| m.slice(loc.start, loc.len))
+            .ok_or(KernelError::Bounds("a place of the plan"))
+    }
+}
+
+/// Runs a plan. `commit` is called once everything has succeeded, with the outputs, and then the
+/// effects happen. `bindings.leaves` are dropped before the effects, so that parameters nobody else
+/// holds are updated in place.
+pub(crate) fn run(
+    plan: &Plan,
+    bindings: &mut Bindings,
+    outputs: &mut Vec<Array>,
+    commit: impl FnOnce(&mut Vec<Array>),
+) -> Result<(), Fault> {
+    ARENA.with(|cell| match cell.try_borrow_mut() {
+        Ok(mut arena) => run_in(plan, &mut arena, bindings, outputs, commit),
+        // A custom operation that evaluates tensors of its own.
+        Err(_) => run_in(plan, &mut Arena::new(), bindings, outputs, commit),
+    })
+}
+
+fn run_in(
+    plan: &Plan,
+    arena: &mut Arena,
+    bindings: &mut Bindings,
+    outputs: &mut Vec<Array>,
+    commit: impl FnOnce(&mut Vec<Array>),
+) -> Result<(), Fault> {
+    if !arena.reserve(plan.arena_bytes) {
+        return Err(Fault::Memory { bytes: plan.arena_bytes });
+    }
+    let checking = check::enabled();
+    if checking {
+        check::poison(plan, arena);
+    }
+    outputs.clear();
+    {
+        let run = Run {
+            plan,
+            arena,
+            leaves: &bindings.leaves,
+            numbers: &bindings.numbers,
+            keys: &bindings.keys,
+        };
+        let mut bad = None;
+        for (at, step) in plan.steps.iter().enumerate() {
+            match step::run(&run, &step.step) {
+                Ok(true) => {}
+                Ok(false) => bad = bad.or(Some(step.val)),
+                Err(step::Stop::Kernel(error)) => {
+                    return Err(Fault::Kernel { origin: step.origin, error });
+                }
+                Err(step::Stop::Custom(error)) => {
+                    return Err(Fault::Custom { origin: step.origin, error });
+                }
+            }
+            if checking {
+                check::after_step(plan, arena, at)?;
+            }
+        }
+        if let Some(val) = bad
+            && !plan.effects.is_empty()
+        {
+            return Err(Fault::NonFinite { val });
+        }
+        for output in &plan.outputs {
+            outputs.push(
+                hand_out(&run, output)
+                    .map_err(|error| Fault::Kernel { origin: output.recorded, error })?,
+            );
+        }
+        if checking {
+            check::compare(plan, bindings, outputs)?;
+        }
+    }
+    if plan.effects.is_empty() {
+        commit(outputs);
+        return Ok(());
+    }
+    let _commit = commit_lock();
+    commit(outputs);
+    bindings.leaves.clear();
+    let run = Run { plan, arena, leaves: &[], numbers: &[], keys: &[] };
+    effects::apply(&run, bindings).map_err(Fault::Internal)
+}
+
+/// A held value, in memory of its own (a leaf's own memory where it is just that).
+fn hand_out(run: &Run<'_>, output: &crate::plan::Output) -> Result<Array, KernelError> {
+    let from = &output.from;
+    let rank = from.shape.rank();
+    if let Bank::Leaf(i) = from.bank
+        && let Some(leaf) = run.leaves.get(i as usize)
+        && from.offset == 0
+        && leaf.numel() == from.shape.numel()
+        && from.is_contiguous()
+    {
+        return Ok(Array::from_storage(leaf.storage().clone(), from.shape, from.dtype));
+    }
+    let base = run.bank(from.bank, from.extent(), from.dtype.ty());
+    let base = base.ok_or(KernelError::Bounds("an output of the plan"))?;
+    let mut storage = Storage::any(from.dtype.ty(), from.shape.numel());
+    let to = storage.write().ok_or(KernelError::Overlap("an output of the plan"))?;
+    let strides = from.strides.get(..rank).unwrap_or(&[]);
+    copy::to_contiguous(from.shape.dims(), base, from.offset, strides, to)?;
+    Ok(Array::from_storage(storage, from.shape, from.dtype))
+}

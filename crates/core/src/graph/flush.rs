@@ -1,0 +1,555 @@
+//! From what is recorded to a run, and back: collect what is needed, find or make its plan, bind
+//! the run-time values, run, and put values and history in order.
+//!
+//! The rules of time live here: a read runs only the ancestors of what is read; a step runs
+//! everything that is alive and pending; a failed step leaves everything as it was.
+
+use std::panic::Location;
+use std::sync::{Arc, OnceLock};
+
+use gradus_kernels::memory::KernelError;
+
+use super::recorder::{self, Mode, Recorder, Side, Slot};
+use crate::array::Array;
+use crate::error::{Code, Error, Result};
+use crate::exec::{self, Bindings, Fault, check, replay};
+use crate::ops::Op;
+use crate::ops::update::UpdateGroup;
+use crate::param::Buffer;
+use crate::plan::expand::Recorded;
+use crate::plan::{self, Options, Plan, cache};
+use crate::tensor::Tensor;
+
+/// Vectors that are reused from flush to flush, so that a steady step does not allocate.
+pub(crate) struct Scratch {
+    stack: Vec<Slot>,
+    roots: Vec<Slot>,
+    order: Vec<(Slot, u32)>,
+    words: Vec<u64>,
+    bindings: Bindings,
+    outputs: Vec<Array>,
+}
+
+impl Scratch {
+    pub(crate) const fn new() -> Scratch {
+        Scratch {
+            stack: Vec::new(),
+            roots: Vec::new(),
+            order: Vec::new(),
+            words: Vec::new(),
+            bindings: Bindings::new(),
+            outputs: Vec::new(),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.stack.clear();
+        self.roots.clear();
+        self.order.clear();
+        self.words.clear();
+        self.bindings.clear();
+        self.outputs.clear();
+    }
+}
+
+/// What a flush is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Request {
+    /// The value of one tensor.
+    Read,
+    /// Everything that is pending, with all effects.
+    Step,
+    /// The assignments of one buffer.
+    Assignments,
+}
+
+/// Whether every operation runs at once in this process (`GRADUS_EAGER=1`).
+fn eager_by_environment() -> bool {
+    static EAGER: OnceLock<bool> = OnceLock::new();
+    *EAGER.get_or_init(|| std::env::var("GRADUS_EAGER").is_ok_and(|v| v == "1"))
+}
+
+pub(crate) fn is_eager(mode: Mode) -> bool {
+    mode.eager || eager_by_environment()
+}
+
+/// The value of a tensor, computed if need be.
+pub(crate) fn read(t: &Tensor) -> Result<Array> {
+    let slot = t.slot();
+    if let Some(value) = recorder::with(|r| r.node(slot).value.clone()) {
+        return Ok(value);
+    }
+    flush(Request::Read, |_, roots| roots.push(slot))?;
+    let value = recorder::with(|r| r.node(slot).value.clone());
+    value.ok_or_else(|| Error::internal("a read left no value"))
+}
+
+/// Runs an operation right after it was recorded; an error turns its tensor into a failed one.
+pub(crate) fn run_eagerly(t: &Tensor) {
+    let slot = t.slot();
+    let result = flush(Request::Read, |_, roots| roots.push(slot));
+    if let Err(error) = result {
+        recorder::with(|r| r.turn_failed(slot, error));
+    }
+}
+
+/// Runs the pending assignments of a buffer.
+pub(crate) fn run_assignments(buffer: &Buffer) -> Result<()> {
+    let id = buffer.id();
+    let any = recorder::with(|r| r.effects.iter().any(|&e| r.assigns(e, id)));
+    if !any {
+        return Ok(());
+    }
+    flush(Request::Assignments, |r, roots| {
+        roots.extend(r.effects.iter().copied().filter(|&e| r.assigns(e, id)));
+    })
+}
+
+/// Runs everything that is pending and alive, effects included.
+///
+/// # Errors
+/// The first error of recording that nobody was told of, or of running; nothing has changed then.
+pub fn sync() -> Result<()> {
+    if let Some(error) = recorder::with(Recorder::take_error) {
+        return Err(error);
+    }
+    flush(Request::Step, pending)
+}
+
+fn pending(r: &Recorder, roots: &mut Vec<Slot>) {
+    roots.extend(r.effects.iter().copied());
+    for &(slot, generation) in &r.pending {
+        if r.alive(slot, generation) {
+            let node = r.node(slot);
+            if node.handles > 0 && node.value.is_none() {
+                roots.push(slot);
+            }
+        }
+    }
+}
+
+/// The plan that reading `t` would run, as text: one line a step.
+///
+/// # Errors
+/// The error `t` carries, or one of planning.
+pub fn explain(t: &Tensor) -> Result<String> {
+    t.check()?;
+    let slot = t.slot();
+    recorder::with(|r| {
+        let mut s = std::mem::replace(&mut r.scratch, Scratch::new());
+        s.clear();
+        s.roots.push(slot);
+        let options = options(r);
+        collect(r, &mut s, Request::Read);
+        let plan = plan_for(r, &mut s, options);
+        s.clear();
+        r.scratch = s;
+        Ok(plan?.explain())
+    })
+}
+
+fn options(r: &Recorder) -> Options {
+    Options { fuse: !is_eager(r.mode), zones: check::enabled() }
+}
+
+/// Collects, plans, runs and commits.
+fn flush(request: Request, roots: impl FnOnce(&Recorder, &mut Vec<Slot>)) -> Result<()> {
+    let prepared = recorder::with(|r| {
+        let mut s = std::mem::replace(&mut r.scratch, Scratch::new());
+        s.clear();
+        roots(r, &mut s.roots);
+        if s.roots.is_empty() {
+            r.scratch = s;
+            return Ok(None);
+        }
+        let options = options(r);
+        collect(r, &mut s, request);
+        match plan_for(r, &mut s, options) {
+            Ok(plan) => {
+                bind(r, &mut s);
+                Ok(Some((plan, s)))
+            }
+            Err(error) => {
+                if request == Request::Step {
+                    give_up(r, &s);
+                }
+                s.clear();
+                r.scratch = s;
+                Err(error)
+            }
+        }
+    })?;
+    let Some((plan, mut s)) = prepared else { return Ok(()) };
+    // The recorder is free while the plan runs: custom operations may record tensors of their own.
+    let mut outputs = std::mem::take(&mut s.outputs);
+    let mut bindings = std::mem::take(&mut s.bindings);
+    let order = &s.order;
+    let result = exec::run(&plan, &mut bindings, &mut outputs, |outputs| {
+        recorder::with(|r| commit(r, order, &plan, outputs, request));
+    });
+    let result = result.map_err(|fault| {
+        let culprit = match fault {
+            Fault::NonFinite { .. } => replay::culprit(&plan, &bindings),
+            _ => None,
+        };
+        recorder::with(|r| {
+            let error = describe(r, order, &plan, fault, culprit);
+            if request == Request::Step {
+                give_up(r, &s);
+            }
+            error
+        })
+    });
+    s.outputs = outputs;
+    s.bindings = bindings;
+    s.clear();
+    recorder::with(|r| r.scratch = s);
+    result
+}
+
+/// Whether a node is given to the run as a value.
+fn is_leaf(node: &recorder::Node, recompute: bool) -> bool {
+    node.value.is_some() && !(recompute && node.grad && !node.inputs.is_empty())
+}
+
+/// Walks from the roots to everything that has to run; in recording order, leaves included.
+fn collect(r: &mut Recorder, s: &mut Scratch, request: Request) {
+    // Gradients need the history of what they differentiate, even where it has a value.
+    let mut recompute = request == Request::Step
+        && s.roots.iter().any(|&root| matches!(r.node(root).op, Op::Update(_)));
+    loop {
+        r.mark = r.mark.wrapping_add(1);
+        let mark = r.mark;
+        s.order.clear();
+        s.stack.clear();
+        let mut again = false;
+        for i in 0..s.roots.len() {
+            let root = s.roots[i];
+            if r.node(root).mark != mark {
+                r.node_mut(root).mark = mark;
+                s.stack.push(root);
+            }
+            while let Some(slot) = s.stack.pop() {
+                s.order.push((slot, r.generation(slot)));
+                let node = r.node(slot);
+                if is_leaf(node, recompute) {
+                    continue;
+                }
+                again |= matches!(node.op, Op::Grad { .. }) && !recompute;
+                for k in 0..r.node(slot).inputs.len() {
+                    let input = r.node(slot).inputs[k];
+                    let child = r.node_mut(input);
+                    if child.mark != mark {
+                        child.mark = mark;
+                        s.stack.push(input);
+                    }
+                }
+            }
+        }
+        if !again {
+            break;
+        }
+        recompute = true;
+    }
+    s.order.sort_unstable_by_key(|&(slot, _)| r.node(slot).seq);
+    for (i, &(slot, _)) in s.order.iter().enumerate() {
+        r.node_mut(slot).local = i as u32;
+    }
+    // The key, and with it whether a node is a leaf, is written down at once.
+    s.words.clear();
+    s.words.push(u64::from(recompute));
+    for &(slot, _) in &s.order {
+        let node = r.node(slot);
+        let leaf = is_leaf(node, recompute);
+        let held = node.handles > 0 && node.value.is_none() && !node.op.is_effect();
+        let flags = node.dtype as u64
+            | (node.shape.rank() as u64) << 8
+            | u64::from(leaf) << 16
+            | u64::from(held) << 17
+            | u64::from(node.grad) << 18
+            | (node.inputs.len() as u64) << 32;
+        s.words.push(flags);
+        s.words.extend(node.shape.dims().iter().map(|&d| d as u64));
+        if leaf {
+            continue;
+        }
+        node.op.key(&mut |w| s.words.push(w));
+        s.words.extend(node.inputs.iter().map(|&i| u64::from(r.node(i).local)));
+    }
+}
+
+/// The plan of what was collected, from the cache or made now.
+fn plan_for(r: &Recorder, s: &mut Scratch, options: Options) -> Result<Arc<Plan>> {
+    let recompute = s.words.first() == Some(&1);
+    s.words.push(u64::from(options.fuse) << 1 | u64::from(options.zones));
+    let order = &s.order;
+    cache::get(&s.words, || {
+        let recorded: Vec<Recorded> = order
+            .iter()
+            .map(|&(slot, _)| {
+                let node = r.node(slot);
+                Recorded {
+                    op: node.op.clone(),
+                    inputs: node.inputs.iter().map(|&i| r.node(i).local).collect(),
+                    shape: node.shape,
+                    dtype: node.dtype,
+                    leaf: is_leaf(node, recompute),
+                    held: node.handles > 0 && node.value.is_none() && !node.op.is_effect(),
+                    grad: node.grad,
+                }
+            })
+            .collect();
+        plan::compile(&recorded, options)
+    })
+}
+
+/// Gathers the values of this run, in the order in which the planner numbered them.
+fn bind(r: &Recorder, s: &mut Scratch) {
+    let recompute = s.words.first() == Some(&1);
+    let b = &mut s.bindings;
+    for &(slot, _) in &s.order {
+        let node = r.node(slot);
+        if is_leaf(node, recompute) {
+            b.leaves.extend(node.value.clone());
+            continue;
+        }
+        match &node.side {
+            Side::Number(v) => b.numbers.push(*v),
+            Side::Key(k) => b.keys.push(*k),
+            Side::Update(call) => b.calls.push(Arc::clone(call)),
+            Side::Buffer(cell) => b.targets.push(Arc::clone(cell)),
+            _ => {}
+        }
+    }
+}
+
+/// After success: values for the handles, and history cut where it is used up or not wanted.
+fn commit(
+    r: &mut Recorder,
+    order: &[(Slot, u32)],
+    plan: &Plan,
+    outputs: &mut Vec<Array>,
+    request: Request,
+) {
+    for (output, value) in plan.outputs.iter().zip(outputs.drain(..)) {
+        let (slot, generation) = order[output.recorded as usize];
+        if r.generation(slot) == generation {
+            r.node_mut(slot).value = Some(value);
+        }
+    }
+    for &(slot, generation) in order {
+        if r.generation(slot) == generation && r.node(slot).op.is_effect() {
+            r.end_effect(slot);
+        }
+    }
+    // Consumers first, so that what only they needed goes with them.
+    for &(slot, generation) in order.iter().rev() {
+        if r.generation(slot) != generation {
+            continue;
+        }
+        let node = r.node(slot);
+        if node.value.is_some()
+            && !node.inputs.is_empty()
+            && (!node.grad || node.consumed.is_some())
+        {
+            r.cut_history(slot);
+        }
+    }
+    r.streams.commit();
+    r.tidy_pending(request == Request::Step);
+}
+
+/// After a failed step: its effects are gone, its history is there again.
+fn give_up(r: &mut Recorder, s: &Scratch) {
+    for &(slot, generation) in &s.order {
+        if r.generation(slot) != generation {
+            continue;
+        }
+        if !r.node(slot).inputs.is_empty() {
+            r.node_mut(slot).consumed = None;
+        }
+    }
+    for &(slot, generation) in &s.order {
+        if r.generation(slot) == generation && r.node(slot).op.is_effect() {
+            r.end_effect(slot);
+        }
+    }
+    r.streams.roll_back();
+}
+
+/// The user's message for a fault.
+#[cold]
+fn describe(
+    r: &Recorder,
+    order: &[(Slot, u32)],
+    plan: &Plan,
+    fault: Fault,
+    culprit: Option<replay::Culprit>,
+) -> Error {
+    let node_of = |origin: u32| {
+        order.get(origin as usize).filter(|&&(s, g)| r.generation(s) == g).map(|&(s, _)| s)
+    };
+    let locate = |error: Error, origin: u32| match node_of(origin) {
+        Some(slot) => {
+            let node = r.node(slot);
+            r.locate(error, node.scope, node.place)
+        }
+        None => error,
+    };
+    let name = |origin: u32| node_of(origin).map_or("plan", |slot| r.node(slot).op.name());
+    match fault {
+        Fault::Kernel { origin, error } => {
+            let op = name(origin);
+            let operands = |mut error: Error| {
+                if let Some(slot) = node_of(origin) {
+                    for (&input, label) in r.node(slot).inputs.iter().zip(["input", "index"]) {
+                        error = error.cells(label, r.describe(input));
+                    }
+                }
+                error
+            };
+            match error {
+                KernelError::Index { position, value, size } if op == "cross_entropy" => {
+                    let error = Error::new(
+                        Code::Index,
+                        format!("{op}: class id {value} at row {position} is not in 0..{size}"),
+                    );
+                    locate(operands(error), origin).help(format!(
+                        "the model has {size} outputs, so class ids are 0 to {}; count the \
+                         classes from 0, or give the last layer more outputs",
+                        size.saturating_sub(1)
+                    ))
+                }
+                KernelError::Index { position, value, size } => {
+                    let error = Error::new(
+                        Code::Index,
+                        format!("{op}: index {value} at position {position} is not in 0..{size}"),
+                    );
+                    locate(operands(error), origin)
+                }
+                KernelError::DivisionByZero { position } => {
+                    let error = Error::new(
+                        Code::Argument,
+                        format!("{op}: integer division by zero at position {position}"),
+                    );
+                    locate(operands(error), origin).help("`cast` to f32 for infinities instead")
+                }
+                KernelError::Panicked => {
+                    locate(Error::internal(format!("a piece of `{op}` panicked")), origin)
+                }
+                other => {
+                    let text = format!("`{op}`: {other:?}\n{}", plan.explain());
+                    locate(Error::internal(text), origin)
+                }
+            }
+        }
+        Fault::Custom { origin, error } => locate(error, origin),
+        Fault::Memory { bytes } => {
+            Error::new(Code::Memory, format!("no memory for the {bytes} bytes this step needs"))
+                .help("use a smaller batch")
+        }
+        Fault::Internal(error) => error,
+        Fault::NonFinite { val } => non_finite(r, plan, val, culprit, &node_of, &locate),
+    }
+}
+
+fn non_finite(
+    r: &Recorder,
+    plan: &Plan,
+    val: u32,
+    culprit: Option<replay::Culprit>,
+    node_of: &dyn Fn(u32) -> Option<Slot>,
+    locate: &dyn Fn(Error, u32) -> Error,
+) -> Error {
+    let help = "nothing was changed by this step; usual causes are a learning rate that is too \
+                high, inputs that are not scaled, a logarithm or division of zero";
+    let Some(found) = culprit else {
+        let _ = val;
+        return Error::new(Code::NonFinite, "the loss or a gradient is infinite or NaN").help(help);
+    };
+    let node = plan.reference.node(found.val);
+    let bad = if found.bad.is_nan() { "NaN".to_string() } else { format!("{}", found.bad) };
+    let slot = node_of(node.origin);
+    let owner = slot.map_or("?", |s| r.node(s).op.name());
+    let shape = format!("{:?}", node.shape);
+    let at = format!("{bad} at {:?}", found.at);
+    let (title, cells) = if let (Op::Leaf, Some(slot)) = (&node.op, slot) {
+        match &r.node(slot).side {
+            Side::Param(p) => (
+                format!("parameter {} is already not finite", p.cell.name()),
+                vec![shape, "parameter".to_string(), at],
+            ),
+            _ => ("the data is not finite".to_string(), vec![shape, "data".to_string(), at]),
+        }
+    } else if node.backward {
+        (
+            format!("the gradient of `{owner}` is the first value that is not finite"),
+            vec![shape, format!("gradient of `{owner}`"), at],
+        )
+    } else {
+        (
+            format!("`{owner}` made the first value that is not finite"),
+            vec![shape, format!("output of `{owner}`"), at],
+        )
+    };
+    locate(Error::new(Code::NonFinite, title).cells("value", cells), node.origin).help(help)
+}
+
+/// What a step did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepReport {
+    /// The loss before the update.
+    pub loss: f64,
+    /// Parameters of the optimizer that the loss did not depend on, by id; they are unchanged.
+    pub untouched: Vec<u64>,
+}
+
+/// Differentiates `loss` for the parameters of the groups and updates them, as one plan.
+///
+/// `numbers[i]` are the numbers of `groups[i]` at this step (see [`crate::Rule`]).
+///
+/// # Errors
+/// The first error of recording; [`Code::Gradient`] when no parameter is reached;
+/// [`Code::NonFinite`] when the loss or a gradient is not finite; in every case parameters,
+/// optimizer state, buffers and random streams are as before.
+#[track_caller]
+pub fn step(loss: &Tensor, groups: &[(&Arc<UpdateGroup>, &[f64])]) -> Result<StepReport> {
+    let place = Location::caller();
+    let untouched = crate::autodiff::record_step(loss, groups, place)?;
+    flush(Request::Step, pending)?;
+    let value = recorder::with(|r| r.node(loss.slot()).value.clone());
+    let value = value.ok_or_else(|| Error::internal("a step left no loss"))?;
+    let loss = value.first_f64().ok_or_else(|| Error::internal("an empty loss"))?;
+    Ok(StepReport { loss, untouched })
+}
+
+/// Updates the groups from gradients that were computed before (and maybe clipped).
+///
+/// # Errors
+/// As [`step`].
+#[track_caller]
+pub fn apply(
+    grads: &crate::autodiff::Gradients,
+    groups: &[(&Arc<UpdateGroup>, &[f64])],
+) -> Result<()> {
+    let place = Location::caller();
+    let mut any = false;
+    for (group, numbers) in groups {
+        let mut members: Vec<u32> = Vec::new();
+        let mut tensors: Vec<&Tensor> = Vec::new();
+        for (i, param) in group.params().iter().enumerate() {
+            if let Some(grad) = grads.get(param) {
+                members.push(i as u32);
+                tensors.push(grad);
+            }
+        }
+        if !members.is_empty() {
+            any = true;
+            crate::ops::update::record(group, &members, &tensors, numbers, place)?;
+        }
+    }
+    if !any {
+        return Err(Error::new(Code::Gradient, "there is no gradient for any parameter"));
+    }
+    flush(Request::Step, pending)
+}

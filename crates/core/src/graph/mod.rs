@@ -1,0 +1,11 @@
+//! Recording: how operations become a graph before anything runs.
+//!
+//! Start at [`recorder`], which appends nodes; [`flush`] turns what is needed into a request for
+//! the planner and puts the results back.
+
+pub(crate) mod dtype;
+pub(crate) mod flush;
+pub(crate) mod place;
+pub(crate) mod recorder;
+pub(crate) mod scope;
+pub(crate) mod shape;

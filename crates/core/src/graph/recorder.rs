@@ -1,0 +1,756 @@
+//! The recorder: one slab of nodes a thread, appended to by every operation.
+//!
+//! A [`Tensor`] is a slot and a generation in it. A node lives as long as a handle or another node
+//! needs it; dropping the last handle of an unused node frees its slot at once. Nothing is
+//! computed here: shapes and types are checked, and the first error travels along.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::panic::Location;
+use std::sync::Arc;
+
+use gradus_kernels::program::RandomKey;
+
+use super::dtype::DType;
+use super::place;
+use super::scope::{FastHash, ScopeId, Scopes, Tag};
+use super::shape::Shape;
+use crate::array::Array;
+use crate::error::{self, Code, Error, Result};
+use crate::ops::infer::infer;
+use crate::ops::update::{UpdateCall, UpdateGroup};
+use crate::ops::{Meta, Op, Operands};
+use crate::param::{Buffer, Param};
+use crate::random::Streams;
+use crate::tensor::Tensor;
+
+/// A node's slot in the slab.
+pub(crate) type Slot = u32;
+
+/// What a node carries beside its operation.
+#[derive(Clone)]
+pub(crate) enum Side {
+    None,
+    /// The run-time number of a [`Op::Slot`].
+    Number(f64),
+    /// The key of an [`Op::Random`].
+    Key(RandomKey),
+    /// The parameter that a leaf is a snapshot of.
+    Param(Param2),
+    /// The buffer that an assignment writes.
+    Buffer(Arc<crate::param::Cell>),
+    /// The parameters, states and numbers of an update.
+    Update(Arc<UpdateCall>),
+    /// The error of a failed node.
+    Error(Error),
+}
+
+/// A parameter's cell, and the leaf of an older snapshot of it (slot and generation).
+#[derive(Clone)]
+pub(crate) struct Param2 {
+    pub(crate) cell: Arc<crate::param::Cell>,
+    pub(crate) older: Option<(Slot, u32)>,
+}
+
+pub(crate) struct Node {
+    pub(crate) op: Op,
+    pub(crate) inputs: Operands<Slot>,
+    pub(crate) shape: Shape,
+    pub(crate) dtype: DType,
+    generation: u32,
+    pub(crate) handles: u32,
+    pub(crate) consumers: u32,
+    /// Recording order.
+    pub(crate) seq: u64,
+    pub(crate) place: &'static Location<'static>,
+    pub(crate) scope: ScopeId,
+    /// Whether gradients flow through it.
+    pub(crate) grad: bool,
+    /// The `backward` or `step` that used up its history.
+    pub(crate) consumed: Option<&'static Location<'static>>,
+    pub(crate) value: Option<Array>,
+    pub(crate) side: Side,
+    /// The last traversal that saw it, and its number there.
+    pub(crate) mark: u32,
+    pub(crate) local: u32,
+}
+
+/// How operations are recorded and run in a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mode {
+    pub(crate) grad: bool,
+    pub(crate) training: bool,
+    pub(crate) eager: bool,
+}
+
+pub(crate) struct Recorder {
+    pub(crate) nodes: Vec<Node>,
+    free: Vec<Slot>,
+    live: usize,
+    next_seq: u64,
+    pub(crate) mark: u32,
+    /// Nodes recorded since the last flush that may still have to run.
+    pub(crate) pending: Vec<(Slot, u32)>,
+    /// Recorded effects that have not run, in order; each holds one reference to its node.
+    pub(crate) effects: Vec<Slot>,
+    params: HashMap<u64, (Slot, u32, u64), FastHash>,
+    assigned: HashMap<u64, (Slot, u32), FastHash>,
+    pub(crate) scopes: Scopes,
+    pub(crate) mode: Mode,
+    pub(crate) streams: Streams,
+    first_error: Option<Error>,
+    release: Vec<Slot>,
+    tidy_at: usize,
+    pub(crate) scratch: super::flush::Scratch,
+}
+
+thread_local! {
+    static RECORDER: RefCell<Recorder> = const { RefCell::new(Recorder::new()) };
+}
+
+/// Runs `f` on this thread's recorder.
+///
+/// The borrow is never held while user code runs, so it cannot fail in a live thread.
+#[inline]
+pub(crate) fn with<R>(f: impl FnOnce(&mut Recorder) -> R) -> R {
+    RECORDER.with(|cell| f(&mut cell.borrow_mut()))
+}
+
+impl Recorder {
+    const fn new() -> Recorder {
+        Recorder {
+            nodes: Vec::new(),
+            free: Vec::new(),
+            live: 0,
+            next_seq: 0,
+            mark: 0,
+            pending: Vec::new(),
+            effects: Vec::new(),
+            params: HashMap::with_hasher(BuildHasherDefault::new()),
+            assigned: HashMap::with_hasher(BuildHasherDefault::new()),
+            scopes: Scopes::new(),
+            mode: Mode { grad: true, training: true, eager: false },
+            streams: Streams::new(),
+            first_error: None,
+            release: Vec::new(),
+            tidy_at: 64,
+            scratch: super::flush::Scratch::new(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn node(&self, slot: Slot) -> &Node {
+        &self.nodes[slot as usize]
+    }
+
+    #[inline]
+    pub(crate) fn node_mut(&mut self, slot: Slot) -> &mut Node {
+        &mut self.nodes[slot as usize]
+    }
+
+    /// Whether the slot still holds the node of that generation.
+    #[inline]
+    pub(crate) fn alive(&self, slot: Slot, generation: u32) -> bool {
+        let node = self.node(slot);
+        node.generation == generation && node.handles + node.consumers > 0
+    }
+
+    pub(crate) fn generation(&self, slot: Slot) -> u32 {
+        self.node(slot).generation
+    }
+
+    /// Appends a node with one handle. Its operands gain a consumer.
+    #[inline]
+    pub(crate) fn append(
+        &mut self,
+        op: Op,
+        inputs: Operands<Slot>,
+        meta: Meta,
+        grad: bool,
+        place: &'static Location<'static>,
+        side: Side,
+    ) -> Slot {
+        for &input in &inputs {
+            self.nodes[input as usize].consumers += 1;
+        }
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        self.live += 1;
+        let mut node = Node {
+            op,
+            inputs,
+            shape: meta.shape,
+            dtype: meta.dtype,
+            generation: 0,
+            handles: 1,
+            consumers: 0,
+            seq,
+            place,
+            scope: self.scopes.current,
+            grad,
+            consumed: None,
+            value: None,
+            side,
+            mark: 0,
+            local: 0,
+        };
+        if let Some(slot) = self.free.pop() {
+            let old = &mut self.nodes[slot as usize];
+            node.generation = old.generation;
+            *old = node;
+            slot
+        } else {
+            self.nodes.push(node);
+            (self.nodes.len() - 1) as Slot
+        }
+    }
+
+    #[inline]
+    pub(crate) fn handle(&self, slot: Slot) -> Tensor {
+        Tensor::from_parts(slot, self.node(slot).generation)
+    }
+
+    /// Gives up one handle.
+    #[inline]
+    fn drop_handle(&mut self, slot: Slot, generation: u32) {
+        let node = &mut self.nodes[slot as usize];
+        if node.generation != generation {
+            return;
+        }
+        node.handles -= 1;
+        if node.handles == 0 && node.consumers == 0 {
+            self.free_node(slot);
+        }
+    }
+
+    /// Gives up one reference of a consumer.
+    #[inline]
+    pub(crate) fn drop_consumer(&mut self, slot: Slot) {
+        let node = &mut self.nodes[slot as usize];
+        node.consumers -= 1;
+        if node.handles == 0 && node.consumers == 0 {
+            self.free_node(slot);
+        }
+    }
+
+    /// Frees a node and, without recursion, all that only it needed.
+    fn free_node(&mut self, slot: Slot) {
+        let mut stack = std::mem::take(&mut self.release);
+        stack.push(slot);
+        while let Some(slot) = stack.pop() {
+            let node = &mut self.nodes[slot as usize];
+            node.generation = node.generation.wrapping_add(1);
+            node.value = None;
+            if let Side::Param(p) = &node.side {
+                let id = p.cell.id();
+                if let Some(&(s, _, _)) = self.params.get(&id)
+                    && s == slot
+                {
+                    self.params.remove(&id);
+                }
+            }
+            let node = &mut self.nodes[slot as usize];
+            node.side = Side::None;
+            if matches!(node.op, Op::Custom(_)) {
+                node.op = Op::Leaf;
+            }
+            let inputs = std::mem::take(&mut node.inputs);
+            for input in inputs {
+                let node = &mut self.nodes[input as usize];
+                node.consumers -= 1;
+                if node.handles == 0 && node.consumers == 0 {
+                    stack.push(input);
+                }
+            }
+            self.free.push(slot);
+            self.live -= 1;
+        }
+        self.release = stack;
+        if self.live == 0 {
+            self.scopes.clear_if_many();
+        }
+    }
+
+    /// Makes a node with a value forget how it was made.
+    pub(crate) fn cut_history(&mut self, slot: Slot) {
+        let node = self.node_mut(slot);
+        let inputs = std::mem::take(&mut node.inputs);
+        node.op = Op::Leaf;
+        for input in inputs {
+            self.drop_consumer(input);
+        }
+    }
+
+    /// A node that carries an error; remembered as the first one nobody was told of.
+    pub(crate) fn fail(&mut self, error: Error, place: &'static Location<'static>) -> Slot {
+        if self.first_error.is_none() {
+            self.first_error = Some(error.clone());
+        }
+        self.failed(error, place)
+    }
+
+    fn failed(&mut self, error: Error, place: &'static Location<'static>) -> Slot {
+        let meta = Meta { shape: Shape::SCALAR, dtype: DType::F32 };
+        self.append(Op::Failed, Operands::new(), meta, false, place, Side::Error(error))
+    }
+
+    /// Takes the first error that was not reported yet.
+    pub(crate) fn take_error(&mut self) -> Option<Error> {
+        self.first_error.take()
+    }
+
+    /// Marks an error as told to the user.
+    pub(crate) fn reported(&mut self, error: &Error) {
+        if self.first_error.as_ref() == Some(error) {
+            self.first_error = None;
+        }
+    }
+
+    /// Records an operation on live operands.
+    #[inline]
+    pub(crate) fn record(
+        &mut self,
+        op: Op,
+        inputs: Operands<Slot>,
+        given: Option<Shape>,
+        side: Side,
+        place: &'static Location<'static>,
+    ) -> Slot {
+        let mut metas = smallvec::SmallVec::<[Meta; 3]>::new();
+        let mut grad = false;
+        for &input in &inputs {
+            let node = self.node(input);
+            if let Op::Failed = node.op
+                && let Side::Error(error) = &node.side
+            {
+                let error = error.clone();
+                return self.failed(error, place);
+            }
+            grad |= node.grad;
+            metas.push(Meta { shape: node.shape, dtype: node.dtype });
+        }
+        match infer(&op, &metas, given) {
+            Ok(meta) => {
+                let grad =
+                    grad && self.mode.grad && meta.dtype.is_float() && !matches!(op, Op::Detach);
+                let slot = self.append(op, inputs, meta, grad, place, side);
+                let generation = self.node(slot).generation;
+                self.pending.push((slot, generation));
+                slot
+            }
+            Err(error) => {
+                let error = self.explain(&op, &inputs, error, place);
+                self.fail(error, place)
+            }
+        }
+    }
+
+    /// Adds operands, layer and the user's line to the error of a rule.
+    #[cold]
+    fn explain(
+        &self,
+        op: &Op,
+        inputs: &[Slot],
+        error: Error,
+        at: &'static Location<'static>,
+    ) -> Error {
+        let mut error = error;
+        let labels: &[&str] = match (op, inputs.len()) {
+            (_, 1) => &["input"],
+            (Op::Ternary(crate::ops::Ternary::Where), _) => &["if", "then", "else"],
+            (Op::Rows(_), _) => &["logits", "target"],
+            (_, 2) => &["left", "right"],
+            _ => &["first", "second", "third"],
+        };
+        for (i, &input) in inputs.iter().enumerate().take(4) {
+            let label = labels.get(i).copied().unwrap_or("next");
+            error = error.cells(label, self.describe(input));
+        }
+        self.locate(error, self.scopes.current, at)
+    }
+
+    /// Shape, origin and line of a node, as the cells of a message line.
+    pub(crate) fn describe(&self, slot: Slot) -> Vec<String> {
+        let mut node = self.node(slot);
+        let shape = match node.dtype {
+            DType::F32 => format!("{:?}", node.shape),
+            other => format!("{other} {:?}", node.shape),
+        };
+        let mut stored = String::new();
+        while let (Op::Permute(_), Some(&input)) = (&node.op, node.inputs.first()) {
+            stored = format!("(stored as {:?})", self.node(input).shape);
+            node = self.node(input);
+        }
+        if let Side::Param(p) = &node.side {
+            return vec![shape, format!("parameter {}", p.cell.name()), stored];
+        }
+        let node = self.node(slot);
+        let (what, line) = match &node.op {
+            Op::Leaf if node.consumed.is_some() => ("earlier result".to_string(), node.place),
+            Op::Leaf => ("data".to_string(), node.place),
+            Op::Slot | Op::Const(_) => ("number".to_string(), node.place),
+            op => (format!("output of `{}`", op.name()), node.place),
+        };
+        let line = self.user_line(line, node.scope).map(error::place).unwrap_or_default();
+        vec![shape, what, line]
+    }
+
+    /// The innermost line outside the library, from a node's own line outwards.
+    pub(crate) fn user_line(
+        &self,
+        at: &'static Location<'static>,
+        scope: ScopeId,
+    ) -> Option<&'static Location<'static>> {
+        if !place::is_library(at) {
+            return Some(at);
+        }
+        let mut id = scope;
+        while let Some(entry) = self.scopes.get(id) {
+            if !place::is_library(entry.place) {
+                return Some(entry.place);
+            }
+            id = entry.parent;
+        }
+        None
+    }
+
+    /// Adds the layer path and the user's line.
+    pub(crate) fn locate(
+        &self,
+        error: Error,
+        scope: ScopeId,
+        at: &'static Location<'static>,
+    ) -> Error {
+        let line = self.user_line(at, scope).map(error::place);
+        match (self.scopes.get(scope), line) {
+            (Some(entry), Some(line)) => {
+                error.cells("in", vec![entry.tag.describe(), format!("called at {line}")])
+            }
+            (Some(entry), None) => error.line("in", entry.tag.describe()),
+            (None, Some(line)) => error.line("at", line),
+            (None, None) => error,
+        }
+    }
+
+    /// Records a node without operands that is not a leaf (random numbers, an index).
+    pub(crate) fn record_source(
+        &mut self,
+        op: Op,
+        meta: Meta,
+        side: Side,
+        place: &'static Location<'static>,
+    ) -> Slot {
+        let slot = self.append(op, Operands::new(), meta, false, place, side);
+        let generation = self.node(slot).generation;
+        self.pending.push((slot, generation));
+        slot
+    }
+
+    /// Gradients do not flow through these picks, nor through the node they pick from.
+    pub(crate) fn stop_grad(&mut self, picks: &[Slot]) {
+        for &pick in picks {
+            self.node_mut(pick).grad = false;
+        }
+        if let Some(&parent) = picks.first().and_then(|&p| self.node(p).inputs.first()) {
+            self.node_mut(parent).grad = false;
+        }
+    }
+
+    /// Gives up the handle that [`Recorder::append`] made.
+    pub(crate) fn drop_own_handle(&mut self, slot: Slot) {
+        let generation = self.node(slot).generation;
+        self.drop_handle(slot, generation);
+    }
+
+    /// Records the effect that updates members of a group from their gradients.
+    pub(crate) fn record_update(
+        &mut self,
+        group: &Arc<UpdateGroup>,
+        members: smallvec::SmallVec<[u32; 16]>,
+        grads: Operands<Slot>,
+        numbers: &[f64],
+        place: &'static Location<'static>,
+    ) {
+        let call = UpdateCall { group: Arc::clone(group), members, numbers: numbers.into() };
+        let meta = Meta { shape: Shape::SCALAR, dtype: DType::F32 };
+        let op = Op::Update(group.rule);
+        let slot = self.append(op, grads, meta, false, place, Side::Update(Arc::new(call)));
+        self.hold_effect(slot);
+    }
+
+    /// The handle of a new node becomes the reference of the effect list.
+    fn hold_effect(&mut self, slot: Slot) {
+        let node = self.node_mut(slot);
+        node.handles = 0;
+        node.consumers = 1;
+        self.effects.push(slot);
+    }
+
+    /// Whether an effect writes the buffer of that id.
+    pub(crate) fn assigns(&self, effect: Slot, id: u64) -> bool {
+        matches!(&self.node(effect).side, Side::Buffer(cell) if cell.id() == id)
+    }
+
+    /// An effect has happened, or never will.
+    pub(crate) fn end_effect(&mut self, slot: Slot) {
+        if let Some(at) = self.effects.iter().position(|&e| e == slot) {
+            self.effects.remove(at);
+            if let Side::Buffer(cell) = &self.node(slot).side {
+                let id = cell.id();
+                let later = self.effects.iter().any(|&e| self.assigns(e, id));
+                if !later {
+                    self.assigned.remove(&id);
+                }
+            }
+            self.drop_consumer(slot);
+        }
+    }
+
+    /// Forgets nodes that are gone or done; always, or only when the list has grown long.
+    pub(crate) fn tidy_pending(&mut self, always: bool) {
+        if !always && self.pending.len() < self.tidy_at {
+            return;
+        }
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.retain(|&(slot, generation)| {
+            self.alive(slot, generation) && self.node(slot).value.is_none()
+        });
+        self.tidy_at = 64 + 2 * pending.len();
+        self.pending = pending;
+    }
+
+    /// Makes a live node a failed one (its operation could not be run).
+    pub(crate) fn turn_failed(&mut self, slot: Slot, error: Error) {
+        self.cut_history(slot);
+        if self.first_error.is_none() {
+            self.first_error = Some(error.clone());
+        }
+        let node = self.node_mut(slot);
+        node.op = Op::Failed;
+        node.grad = false;
+        node.side = Side::Error(error);
+    }
+
+    /// The leaf of a parameter's current value; the same one until the value changes.
+    fn param_leaf(&mut self, param: &Param, place: &'static Location<'static>) -> Slot {
+        let cell = &param.0;
+        if let Some(&(slot, generation, version)) = self.params.get(&cell.id())
+            && version == cell.version()
+            && self.alive(slot, generation)
+            && self.node(slot).grad == (self.mode.grad && !param.is_frozen())
+        {
+            self.node_mut(slot).handles += 1;
+            return slot;
+        }
+        let older = self.params.get(&cell.id()).map(|&(s, g, _)| (s, g));
+        let version = cell.version();
+        let value = match cell.get() {
+            Ok(value) => value,
+            Err(error) => return self.fail(error, place),
+        };
+        let meta = Meta { shape: value.shape(), dtype: value.dtype() };
+        let grad = self.mode.grad && !param.is_frozen() && meta.dtype.is_float();
+        let side = Side::Param(Param2 { cell: Arc::clone(cell), older });
+        let slot = self.append(Op::Leaf, Operands::new(), meta, grad, place, side);
+        self.node_mut(slot).value = Some(value);
+        let generation = self.node(slot).generation;
+        self.params.insert(cell.id(), (slot, generation, version));
+        slot
+    }
+
+    /// The live leaves of a parameter, newest first.
+    pub(crate) fn param_leaves(&self, id: u64) -> smallvec::SmallVec<[Slot; 2]> {
+        let mut out = smallvec::SmallVec::new();
+        let mut next = self.params.get(&id).map(|&(s, g, _)| (s, g));
+        while let Some((slot, generation)) = next {
+            if !self.alive(slot, generation) {
+                break;
+            }
+            out.push(slot);
+            next = match &self.node(slot).side {
+                Side::Param(p) => p.older,
+                _ => None,
+            };
+        }
+        out
+    }
+}
+
+/// A new handle on the same node.
+pub(crate) fn clone_handle(slot: Slot, generation: u32) {
+    with(|r| {
+        if r.node(slot).generation == generation {
+            r.node_mut(slot).handles += 1;
+        }
+    });
+}
+
+/// A handle goes away; harmless while the thread ends.
+#[inline]
+pub(crate) fn drop_handle(slot: Slot, generation: u32) {
+    let _ = RECORDER.try_with(|cell| {
+        if let Ok(mut r) = cell.try_borrow_mut() {
+            r.drop_handle(slot, generation);
+        }
+    });
+}
+
+/// Records an operation and hands out its tensor; in eager mode it runs at once.
+#[inline]
+pub(crate) fn record(
+    op: Op,
+    inputs: &[&Tensor],
+    given: Option<Shape>,
+    side: Side,
+    place: &'static Location<'static>,
+) -> Tensor {
+    let (tensor, eager) = with(|r| {
+        let slots = inputs.iter().map(|t| t.slot()).collect();
+        let slot = r.record(op, slots, given, side, place);
+        let eager = super::flush::is_eager(r.mode);
+        (r.handle(slot), eager && !matches!(r.node(slot).op, Op::Failed))
+    });
+    if eager {
+        // An error turns the node into a failed one, like an error of the rule.
+        super::flush::run_eagerly(&tensor);
+    }
+    tensor
+}
+
+/// A leaf with a value.
+pub(crate) fn leaf(value: Array, grad: bool, place: &'static Location<'static>) -> Tensor {
+    with(|r| {
+        let meta = Meta { shape: value.shape(), dtype: value.dtype() };
+        let slot = r.append(Op::Leaf, Operands::new(), meta, grad, place, Side::None);
+        r.node_mut(slot).value = Some(value);
+        r.handle(slot)
+    })
+}
+
+/// A tensor in error state.
+pub(crate) fn failed(error: Error, place: &'static Location<'static>) -> Tensor {
+    with(|r| {
+        let error = r.locate(error, r.scopes.current, place);
+        let slot = r.fail(error, place);
+        r.handle(slot)
+    })
+}
+
+pub(crate) fn param(param: &Param, place: &'static Location<'static>) -> Tensor {
+    with(|r| {
+        let slot = r.param_leaf(param, place);
+        r.handle(slot)
+    })
+}
+
+pub(crate) fn buffer(buffer: &Buffer, place: &'static Location<'static>) -> Tensor {
+    with(|r| {
+        if let Some(&(slot, generation)) = r.assigned.get(&buffer.id())
+            && r.alive(slot, generation)
+        {
+            r.node_mut(slot).handles += 1;
+            return r.handle(slot);
+        }
+        r.assigned.remove(&buffer.id());
+        match buffer.get() {
+            Ok(value) => {
+                let meta = Meta { shape: value.shape(), dtype: value.dtype() };
+                let slot = r.append(Op::Leaf, Operands::new(), meta, false, place, Side::None);
+                r.node_mut(slot).value = Some(value);
+                r.handle(slot)
+            }
+            Err(error) => {
+                let slot = r.fail(error, place);
+                r.handle(slot)
+            }
+        }
+    })
+}
+
+/// Records the effect `buffer = value`.
+pub(crate) fn assign(buffer: &Buffer, value: &Tensor, place: &'static Location<'static>) {
+    let plain = value.detach();
+    with(|r| {
+        let node = r.node(plain.slot());
+        if matches!(node.op, Op::Failed) {
+            return;
+        }
+        if node.shape != buffer.shape() || node.dtype != buffer.dtype() {
+            let error = Error::new(
+                Code::Shape,
+                format!(
+                    "assign: buffer {} is {} {:?}, the value {} {:?}",
+                    buffer.0.name(),
+                    buffer.dtype(),
+                    buffer.shape(),
+                    node.dtype,
+                    node.shape
+                ),
+            );
+            let error = r.locate(error, r.scopes.current, place);
+            let slot = r.fail(error, place);
+            let generation = r.generation(slot);
+            r.drop_handle(slot, generation);
+            return;
+        }
+        let meta = Meta { shape: node.shape, dtype: node.dtype };
+        let mut inputs = Operands::new();
+        inputs.push(plain.slot());
+        let side = Side::Buffer(Arc::clone(&buffer.0));
+        let slot = r.append(Op::Assign, inputs, meta, false, place, side);
+        r.hold_effect(slot);
+        let generation = r.generation(plain.slot());
+        r.assigned.insert(buffer.id(), (plain.slot(), generation));
+    });
+}
+
+pub(crate) fn enter_scope(tag: &Tag, place: &'static Location<'static>) -> ScopeId {
+    with(|r| r.scopes.enter(tag, place))
+}
+
+pub(crate) fn leave_scope(parent: ScopeId) {
+    let _ = RECORDER.try_with(|cell| {
+        if let Ok(mut r) = cell.try_borrow_mut() {
+            r.scopes.current = parent;
+        }
+    });
+}
+
+/// The error a tensor carries, if it failed.
+pub(crate) fn error_of(tensor: &Tensor) -> Option<Error> {
+    with(|r| {
+        let node = r.node(tensor.slot());
+        match (&node.op, &node.side) {
+            (Op::Failed, Side::Error(error)) => {
+                let error = error.clone();
+                r.reported(&error);
+                Some(error)
+            }
+            _ => None,
+        }
+    })
+}
+
+/// Shape and type of a tensor.
+pub(crate) fn meta(tensor: &Tensor) -> Result<Meta> {
+    if let Some(error) = error_of(tensor) {
+        return Err(error);
+    }
+    Ok(peek(tensor))
+}
+
+/// Shape and type without looking for an error (failed tensors are f32 scalars).
+#[inline]
+pub(crate) fn peek(tensor: &Tensor) -> Meta {
+    with(|r| {
+        let node = r.node(tensor.slot());
+        Meta { shape: node.shape, dtype: node.dtype }
+    })
+}
+
+/// How many nodes are alive in this thread; for tests of leaks.
+#[doc(hidden)]
+pub fn live_nodes() -> usize {
+    with(|r| r.live)
+}

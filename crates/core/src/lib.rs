@@ -1,0 +1,46 @@
+//! The engine of Gradus: record operations, differentiate, plan, run.
+//!
+//! [`Tensor`] operations are recorded and checked at once; nothing runs until a value is read or
+//! an optimizer steps. A whole training step (forward, loss, backward, update) is then one *plan*:
+//! fused steps over one block of memory, made once and kept.
+//!
+//! This crate knows nothing of layers, files or training loops. Start reading at `graph`
+//! (recording), then `autodiff`, `plan` and `exec`; the operations are in `ops`, the obvious
+//! implementation of each in `reference`.
+
+mod array;
+mod autodiff;
+mod backend;
+pub mod check;
+pub mod error;
+mod exec;
+mod graph;
+mod mode;
+pub mod ops;
+mod param;
+mod plan;
+mod random;
+mod reference;
+mod tensor;
+
+pub use array::Array;
+pub use autodiff::Gradients;
+pub use error::{Code, Error, Result};
+pub use exec::check::check_mode;
+pub use exec::release_memory;
+pub use gradus_kernels::isa::{self, Isa};
+pub use gradus_kernels::pool::{set_split_all, set_threads, threads};
+pub use graph::dtype::{DType, Scalar};
+pub use graph::flush::{StepReport, apply, explain, step, sync};
+pub use graph::recorder::live_nodes;
+pub use graph::scope::{Scope, Tag};
+pub use graph::shape::{MAX_RANK, Shape};
+pub use mode::{eager, inference, is_training, no_grad, training};
+pub use ops::update::{Rule, UpdateGroup};
+pub use ops::{CustomOp, Meta};
+pub use param::{Buffer, Param, snapshot};
+pub use plan::cache::{CacheStats, plan_cache};
+pub use random::{
+    Rng, RngState, Stream, init_normal, init_uniform, rng_state, seed, set_rng_state,
+};
+pub use tensor::{Axes, Operand, Tensor};

@@ -1,0 +1,314 @@
+//! What the engine can compute: the operations as data, and where each one's rules live.
+//!
+//! An [`Op`] is an operation with its attributes (axes, exponents: *structure*); the numbers that
+//! change from step to step (scalars in arithmetic, learning rates, random offsets) are not in it.
+//! Each op has a shape rule ([`infer`]), a gradient rule or an expansion into simpler ops
+//! (`vjp`, `expand` in the file of its family), a reference evaluation (`crate::reference`) and a
+//! row in [`registry`]. To add one, follow CONTRIBUTING.md.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+pub use gradus_kernels::program::{Binary, Dist, Ternary, Unary};
+
+use crate::graph::dtype::DType;
+use crate::graph::shape::{MAX_RANK, Shape};
+
+pub(crate) mod creation;
+pub(crate) mod custom;
+pub(crate) mod elementwise;
+pub(crate) mod indexing;
+pub(crate) mod infer;
+pub(crate) mod loss;
+pub(crate) mod matmul;
+pub(crate) mod movement;
+pub(crate) mod random;
+pub(crate) mod reduce;
+pub mod registry;
+pub(crate) mod softmax;
+pub(crate) mod update;
+
+pub use custom::CustomOp;
+pub use update::Rule;
+
+/// Axes as a bit mask: bit `i` is axis `i`.
+pub type AxisMask = u8;
+
+/// What a reduction computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Reduction {
+    /// The sum; 0 of nothing.
+    Sum,
+    /// The largest; an error of nothing.
+    Max,
+    /// The smallest; an error of nothing.
+    Min,
+}
+
+/// A kernel that works on whole rows (the last axis), contiguous.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rows {
+    /// `exp(x - max) / sum(exp(x - max))`.
+    Softmax,
+    /// `x - max - log(sum(exp(x - max)))`.
+    LogSoftmax,
+    /// From (y, g): `y * (g - sum(g * y))`.
+    SoftmaxGrad,
+    /// From (y, g): `g - exp(y) * sum(g)`.
+    LogSoftmaxGrad,
+    /// From (logits, class ids): the loss of each row; 0 where the id is `ignore`.
+    CrossEntropy {
+        /// The class id that does not count.
+        ignore: Option<i64>,
+    },
+    /// From (logits, class ids, g of each row): `(softmax - onehot) * g`.
+    CrossEntropyGrad {
+        /// The class id that does not count.
+        ignore: Option<i64>,
+    },
+}
+
+/// An operation with its attributes.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// A value that exists: data, a parameter's snapshot, an earlier result.
+    Leaf,
+    /// A Rust number, bound at run time (scalar shape).
+    Slot,
+    /// A number that is part of the structure (scalar shape).
+    Const(f64),
+    /// Random numbers; the key is bound at run time.
+    Random(Dist),
+    /// The index along an axis, as i64.
+    Index(u8),
+    /// Element-wise, one operand.
+    Unary(Unary),
+    /// Element-wise, two operands.
+    Binary(Binary),
+    /// Element-wise, three operands.
+    Ternary(Ternary),
+    /// To another element type.
+    Cast(DType),
+    /// The same value, without history.
+    Detach,
+    /// Combines elements along axes, which keep size 1.
+    Reduce(Reduction, AxisMask),
+    /// Position of the largest (true) or smallest element along an axis, which keeps size 1.
+    ArgReduce {
+        /// Largest or smallest.
+        max: bool,
+        /// Along which axis.
+        axis: u8,
+    },
+    /// The same elements in row-major order under the node's shape.
+    Reshape,
+    /// Axis `i` of the result is axis `perm[i]` of the operand.
+    Permute([u8; MAX_RANK]),
+    /// Size-1 axes repeated to the node's shape (missing leading axes too).
+    Broadcast,
+    /// Along one axis: elements `start, start + step, ...`; a negative step walks backwards.
+    Slice {
+        /// Which axis.
+        axis: u8,
+        /// First element.
+        start: usize,
+        /// Distance between elements, not 0.
+        step: isize,
+    },
+    /// The adjoint of a slice: a tensor of zeros with the operand at those places.
+    Unslice {
+        /// Which axis.
+        axis: u8,
+        /// First element.
+        start: usize,
+        /// Distance between elements, not 0.
+        step: isize,
+    },
+    /// Operands one after another along an axis.
+    Concat {
+        /// Which axis.
+        axis: u8,
+    },
+    /// `[.., m, k] @ [.., k, n]`, equal batch axes (broadcast by the recorder).
+    Matmul,
+    /// `out[i][j] = x[index[i][j]][j]` for axis 0, and so on: one index an element.
+    Gather {
+        /// Which axis.
+        axis: u8,
+    },
+    /// Adjoint of gather: zeros of the node's shape, plus the operand's elements at the indices.
+    ScatterAdd {
+        /// Which axis.
+        axis: u8,
+    },
+    /// Whole slices along an axis, chosen by a 1-d index.
+    IndexSelect {
+        /// Which axis.
+        axis: u8,
+    },
+    /// Adjoint of index_select: zeros of the node's shape, plus slices at the indices.
+    IndexAdd {
+        /// Which axis.
+        axis: u8,
+    },
+    /// A kernel on rows.
+    Rows(Rows),
+    /// A host operation of the user's.
+    Custom(Arc<dyn CustomOp>),
+    /// Gradients of operand 0 (a scalar, or with operand 1 as cotangent when `seeded`) for the
+    /// remaining operands; its results are read through [`Op::Pick`].
+    Grad {
+        /// Whether operand 1 is the cotangent of operand 0.
+        seeded: bool,
+    },
+    /// Result number i of a [`Op::Grad`].
+    Pick(u32),
+    /// Effect: updates parameters by a rule from their gradients.
+    Update(Rule),
+    /// Effect: writes the operand to a buffer.
+    Assign,
+    /// No value: an operation failed; the error is kept beside the node.
+    Failed,
+}
+
+/// Shape and type of an operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// The sizes.
+    pub shape: Shape,
+    /// The element type.
+    pub dtype: DType,
+}
+
+impl Op {
+    /// Whether each element of the result depends on the elements at the same place only.
+    pub(crate) fn is_elementwise(&self) -> bool {
+        matches!(self, Op::Unary(_) | Op::Binary(_) | Op::Ternary(_) | Op::Cast(_))
+    }
+
+    /// Whether the result is the operand's memory seen differently.
+    pub(crate) fn is_view(&self) -> bool {
+        matches!(self, Op::Reshape | Op::Permute(_) | Op::Broadcast | Op::Slice { .. } | Op::Detach)
+    }
+
+    /// Whether it changes something outside the graph.
+    pub(crate) fn is_effect(&self) -> bool {
+        matches!(self, Op::Update(_) | Op::Assign)
+    }
+
+    /// The user's name of the operation, as messages show it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Leaf => "value",
+            Op::Slot | Op::Const(_) => "number",
+            Op::Random(Dist::Uniform) => "rand",
+            Op::Random(Dist::Normal) => "randn",
+            Op::Index(_) => "index",
+            Op::Unary(u) => elementwise::unary_name(*u),
+            Op::Binary(b) => elementwise::binary_name(*b),
+            Op::Ternary(Ternary::Where) => "where",
+            Op::Ternary(Ternary::Clamp) => "clamp",
+            Op::Cast(_) => "cast",
+            Op::Detach => "detach",
+            Op::Reduce(Reduction::Sum, _) => "sum",
+            Op::Reduce(Reduction::Max, _) => "max",
+            Op::Reduce(Reduction::Min, _) => "min",
+            Op::ArgReduce { max: true, .. } => "argmax",
+            Op::ArgReduce { .. } => "argmin",
+            Op::Reshape => "reshape",
+            Op::Permute(_) => "permute",
+            Op::Broadcast => "broadcast_to",
+            Op::Slice { .. } => "slice",
+            Op::Unslice { .. } => "unslice",
+            Op::Concat { .. } => "concat",
+            Op::Matmul => "matmul",
+            Op::Gather { .. } => "gather",
+            Op::ScatterAdd { .. } => "scatter_add",
+            Op::IndexSelect { .. } => "index_select",
+            Op::IndexAdd { .. } => "index_add",
+            Op::Rows(Rows::Softmax) => "softmax",
+            Op::Rows(Rows::LogSoftmax) => "log_softmax",
+            Op::Rows(Rows::SoftmaxGrad) => "softmax_grad",
+            Op::Rows(Rows::LogSoftmaxGrad) => "log_softmax_grad",
+            Op::Rows(Rows::CrossEntropy { .. }) => "cross_entropy",
+            Op::Rows(Rows::CrossEntropyGrad { .. }) => "cross_entropy_grad",
+            Op::Custom(c) => c.name(),
+            Op::Grad { .. } => "gradient",
+            Op::Pick(_) => "gradient",
+            Op::Update(_) => "update",
+            Op::Assign => "assign",
+            Op::Failed => "failed",
+        }
+    }
+
+    /// Appends words that two ops share exactly when they are equal.
+    #[inline]
+    pub(crate) fn key(&self, out: &mut impl FnMut(u64)) {
+        let word = |tag: u64, a: u64, b: u64| tag | (a << 8) | (b << 32);
+        match self {
+            Op::Leaf => out(1),
+            Op::Slot => out(2),
+            Op::Const(v) => {
+                out(3);
+                out(v.to_bits());
+            }
+            Op::Random(d) => out(word(4, *d as u64, 0)),
+            Op::Index(axis) => out(word(5, u64::from(*axis), 0)),
+            Op::Unary(u) => out(word(6, *u as u64, 0)),
+            Op::Binary(b) => out(word(7, *b as u64, 0)),
+            Op::Ternary(t) => out(word(8, *t as u64, 0)),
+            Op::Cast(d) => out(word(9, *d as u64, 0)),
+            Op::Detach => out(10),
+            Op::Reduce(r, axes) => out(word(11, *r as u64, u64::from(*axes))),
+            Op::ArgReduce { max, axis } => out(word(12, u64::from(*max), u64::from(*axis))),
+            Op::Reshape => out(13),
+            Op::Permute(p) => {
+                out(14);
+                out(u64::from_le_bytes(*p));
+            }
+            Op::Broadcast => out(15),
+            Op::Slice { axis, start, step } => {
+                out(word(16, u64::from(*axis), 0));
+                out(*start as u64);
+                out(*step as u64);
+            }
+            Op::Unslice { axis, start, step } => {
+                out(word(17, u64::from(*axis), 0));
+                out(*start as u64);
+                out(*step as u64);
+            }
+            Op::Concat { axis } => out(word(18, u64::from(*axis), 0)),
+            Op::Matmul => out(19),
+            Op::Gather { axis } => out(word(20, u64::from(*axis), 0)),
+            Op::ScatterAdd { axis } => out(word(21, u64::from(*axis), 0)),
+            Op::IndexSelect { axis } => out(word(22, u64::from(*axis), 0)),
+            Op::IndexAdd { axis } => out(word(23, u64::from(*axis), 0)),
+            Op::Rows(r) => {
+                let (tag, ignore) = match r {
+                    Rows::Softmax => (0, None),
+                    Rows::LogSoftmax => (1, None),
+                    Rows::SoftmaxGrad => (2, None),
+                    Rows::LogSoftmaxGrad => (3, None),
+                    Rows::CrossEntropy { ignore } => (4, *ignore),
+                    Rows::CrossEntropyGrad { ignore } => (5, *ignore),
+                };
+                out(word(24, tag, u64::from(ignore.is_some())));
+                out(ignore.unwrap_or(0) as u64);
+            }
+            Op::Custom(c) => {
+                out(25);
+                out(c.key());
+            }
+            Op::Grad { seeded } => out(word(26, u64::from(*seeded), 0)),
+            Op::Pick(i) => out(word(27, 0, u64::from(*i))),
+            Op::Update(rule) => out(word(28, rule.key(), 0)),
+            Op::Assign => out(29),
+            Op::Failed => out(30),
+        }
+    }
+}
+
+/// Operand lists: nearly always at most three.
+pub(crate) type Operands<T> = SmallVec<[T; 3]>;

@@ -1,0 +1,259 @@
+//! Reductions along axes: sum, mean, var, max, min, argmax, argmin.
+
+use std::panic::Location;
+
+use super::{AxisMask, Binary, Op, Reduction, Ternary};
+use crate::graph::dtype::DType;
+use crate::graph::recorder::{self, Side};
+use crate::graph::shape::Shape;
+use crate::plan::ir::{Ir, Val};
+use crate::tensor::{Axes, Tensor, operand};
+
+/// `shape` without the axes of the mask.
+fn squeezed(shape: &Shape, mask: AxisMask) -> Shape {
+    let mut dims = smallvec::SmallVec::<[usize; 8]>::new();
+    for (i, &d) in shape.dims().iter().enumerate() {
+        if mask & (1 << i) == 0 {
+            dims.push(d);
+        }
+    }
+    Shape::new(&dims)
+}
+
+/// All axes of a rank.
+pub(crate) fn all_axes(rank: usize) -> AxisMask {
+    ((1u32 << rank) - 1) as AxisMask
+}
+
+impl Tensor {
+    #[track_caller]
+    fn reduce(&self, kind: Reduction, mask: AxisMask, keep: bool) -> Tensor {
+        let place = Location::caller();
+        let shape = self.peek().shape;
+        let out = if mask == 0 {
+            self.clone()
+        } else {
+            recorder::record(Op::Reduce(kind, mask), &[self], None, Side::None, place)
+        };
+        if keep || mask == 0 {
+            return out;
+        }
+        let to = squeezed(&shape, mask);
+        recorder::record(Op::Reshape, &[&out], Some(to), Side::None, place)
+    }
+
+    #[track_caller]
+    fn axes(&self, what: &str, axes: impl Axes) -> Result<AxisMask, Tensor> {
+        let shape = self.peek().shape;
+        axes.mask(shape.rank()).map_err(|axis| {
+            if recorder::error_of(self).is_some() {
+                return self.clone();
+            }
+            recorder::failed(operand::no_axis(what, axis, &shape), Location::caller())
+        })
+    }
+
+    /// The sum of all elements, as a scalar; 0 of nothing. i64 wraps.
+    ///
+    /// Sums run over 16 lanes and a fixed tree, so the bits do not depend on threads, layout or
+    /// what is fused around them.
+    #[track_caller]
+    #[must_use]
+    pub fn sum(&self) -> Tensor {
+        self.reduce(Reduction::Sum, all_axes(self.peek().shape.rank()), false)
+    }
+
+    /// The sum over one or several axes, which disappear: `x.sum_dim(0)`, `x.sum_dim([1, -1])`.
+    #[track_caller]
+    #[must_use]
+    pub fn sum_dim(&self, axes: impl Axes) -> Tensor {
+        match self.axes("sum_dim", axes) {
+            Ok(mask) => self.reduce(Reduction::Sum, mask, false),
+            Err(failed) => failed,
+        }
+    }
+
+    /// The sum over axes, which keep size 1 (`keepdim=True` elsewhere).
+    #[track_caller]
+    #[must_use]
+    pub fn sum_keepdim(&self, axes: impl Axes) -> Tensor {
+        match self.axes("sum_keepdim", axes) {
+            Ok(mask) => self.reduce(Reduction::Sum, mask, true),
+            Err(failed) => failed,
+        }
+    }
+
+    #[track_caller]
+    fn mean_over(&self, mask: AxisMask, keep: bool) -> Tensor {
+        let meta = self.peek();
+        let count = (meta.shape.numel() / squeezed(&meta.shape, mask).numel().max(1)) as f64;
+        let x = if meta.dtype.is_float() { self.clone() } else { self.cast(DType::F32) };
+        let sum = x.reduce(Reduction::Sum, mask, keep);
+        divide(&sum, count)
+    }
+
+    /// The mean of all elements, as a scalar; NaN of nothing. Integers give f32.
+    #[track_caller]
+    #[must_use]
+    pub fn mean(&self) -> Tensor {
+        self.mean_over(all_axes(self.peek().shape.rank()), false)
+    }
+
+    /// The mean over axes, which disappear.
+    #[track_caller]
+    #[must_use]
+    pub fn mean_dim(&self, axes: impl Axes) -> Tensor {
+        match self.axes("mean_dim", axes) {
+            Ok(mask) => self.mean_over(mask, false),
+            Err(failed) => failed,
+        }
+    }
+
+    /// The mean over axes, which keep size 1.
+    #[track_caller]
+    #[must_use]
+    pub fn mean_keepdim(&self, axes: impl Axes) -> Tensor {
+        match self.axes("mean_keepdim", axes) {
+            Ok(mask) => self.mean_over(mask, true),
+            Err(failed) => failed,
+        }
+    }
+
+    #[track_caller]
+    fn var_over(&self, mask: AxisMask, correction: usize) -> Tensor {
+        let shape = self.peek().shape;
+        let count = shape.numel() / squeezed(&shape, mask).numel().max(1);
+        let centred = self - self.mean_over(mask, true);
+        let sum = centred.square().reduce(Reduction::Sum, mask, false);
+        // PyTorch divides by max(0, n - correction): NaN or infinity for too few elements.
+        divide(&sum, count.saturating_sub(correction) as f64)
+    }
+
+    /// The variance of all elements: the sum of squared deviations over `n - correction`.
+    ///
+    /// `correction` is 1 for the unbiased estimate (PyTorch's default) and 0 for the population.
+    #[track_caller]
+    #[must_use]
+    pub fn var(&self, correction: usize) -> Tensor {
+        self.var_over(all_axes(self.peek().shape.rank()), correction)
+    }
+
+    /// The variance over axes, which disappear; see [`Tensor::var`].
+    #[track_caller]
+    #[must_use]
+    pub fn var_dim(&self, axes: impl Axes, correction: usize) -> Tensor {
+        match self.axes("var_dim", axes) {
+            Ok(mask) => self.var_over(mask, correction),
+            Err(failed) => failed,
+        }
+    }
+
+    /// The largest element; NaN if there is one. Equal ones share the gradient evenly.
+    #[track_caller]
+    #[must_use]
+    pub fn max(&self) -> Tensor {
+        self.reduce(Reduction::Max, all_axes(self.peek().shape.rank()), false)
+    }
+
+    /// The largest elements over axes, which disappear (`amax` elsewhere).
+    #[track_caller]
+    #[must_use]
+    pub fn max_dim(&self, axes: impl Axes) -> Tensor {
+        match self.axes("max_dim", axes) {
+            Ok(mask) => self.reduce(Reduction::Max, mask, false),
+            Err(failed) => failed,
+        }
+    }
+
+    /// The largest elements over axes, which keep size 1.
+    #[track_caller]
+    #[must_use]
+    pub fn max_keepdim(&self, axes: impl Axes) -> Tensor {
+        match self.axes("max_keepdim", axes) {
+            Ok(mask) => self.reduce(Reduction::Max, mask, true),
+            Err(failed) => failed,
+        }
+    }
+
+    /// The smallest element; NaN if there is one. Equal ones share the gradient evenly.
+    #[track_caller]
+    #[must_use]
+    pub fn min(&self) -> Tensor {
+        self.reduce(Reduction::Min, all_axes(self.peek().shape.rank()), false)
+    }
+
+    /// The smallest elements over axes, which disappear (`amin` elsewhere).
+    #[track_caller]
+    #[must_use]
+    pub fn min_dim(&self, axes: impl Axes) -> Tensor {
+        match self.axes("min_dim", axes) {
+            Ok(mask) => self.reduce(Reduction::Min, mask, false),
+            Err(failed) => failed,
+        }
+    }
+
+    #[track_caller]
+    fn arg(&self, max: bool, axis: isize) -> Tensor {
+        let place = Location::caller();
+        let shape = self.peek().shape;
+        let Some(index) = operand::resolve(axis, shape.rank()) else {
+            if recorder::error_of(self).is_some() {
+                return self.clone();
+            }
+            let what = if max { "argmax" } else { "argmin" };
+            return recorder::failed(operand::no_axis(what, axis, &shape), place);
+        };
+        let op = Op::ArgReduce { max, axis: index as u8 };
+        let kept = recorder::record(op, &[self], None, Side::None, place);
+        recorder::record(Op::Reshape, &[&kept], Some(shape.remove(index)), Side::None, place)
+    }
+
+    /// The position of the largest element along an axis, which disappears; i64. The first of
+    /// equal ones; NaN counts as the largest.
+    #[track_caller]
+    #[must_use]
+    pub fn argmax(&self, axis: isize) -> Tensor {
+        self.arg(true, axis)
+    }
+
+    /// The position of the smallest element along an axis, which disappears; i64. The first of
+    /// equal ones; NaN counts as the smallest.
+    #[track_caller]
+    #[must_use]
+    pub fn argmin(&self, axis: isize) -> Tensor {
+        self.arg(false, axis)
+    }
+}
+
+/// `x / n` with n as structure: it is a size, not a number of the user's.
+#[track_caller]
+pub(crate) fn divide(x: &Tensor, n: f64) -> Tensor {
+    let place = Location::caller();
+    let dtype = x.peek().dtype;
+    let n = recorder::with(|r| {
+        let meta = super::Meta { shape: Shape::SCALAR, dtype };
+        let slot = r.append(Op::Const(n), super::Operands::new(), meta, false, place, Side::None);
+        r.handle(slot)
+    });
+    recorder::record(Op::Binary(Binary::Div), &[x, &n], None, Side::None, place)
+}
+
+/// Gradient of a reduction.
+pub(crate) fn vjp(ir: &mut Ir, kind: Reduction, mask: AxisMask, x: Val, y: Val, g: Val) -> Val {
+    let shape = ir.shape(x);
+    let wide = ir.broadcast(g, shape);
+    match kind {
+        Reduction::Sum => wide,
+        Reduction::Max | Reduction::Min => {
+            let best = ir.broadcast(y, shape);
+            let hit = ir.binary(Binary::Eq, x, best);
+            let dtype = ir.dtype(g);
+            let ones = ir.cast(hit, dtype);
+            let count = ir.reduce(Reduction::Sum, mask, ones);
+            let share = ir.div(g, count);
+            let share = ir.broadcast(share, shape);
+            let none = ir.from_const(0.0, share);
+            ir.ternary(Ternary::Where, hit, share, none)
+        }
+    }
+}

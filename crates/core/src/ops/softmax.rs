@@ -1,0 +1,85 @@
+//! Softmax and log-softmax, and what they expand into for second derivatives.
+
+use super::{Op, Reduction, Rows, Unary};
+use crate::plan::ir::{Ir, Val};
+use crate::tensor::{Tensor, operand};
+
+impl Tensor {
+    #[track_caller]
+    fn rows(&self, rows: Rows, axis: isize) -> Tensor {
+        let rank = self.peek().shape.rank();
+        let Some(axis) = operand::resolve(axis, rank) else {
+            if crate::graph::recorder::error_of(self).is_some() {
+                return self.clone();
+            }
+            let error = operand::no_axis("softmax", axis, &self.peek().shape);
+            return Tensor::failed(error);
+        };
+        if axis + 1 == rank {
+            return self.apply(Op::Rows(rows), &[], None);
+        }
+        let (a, last) = (axis as isize, rank as isize - 1);
+        self.transpose(a, last).apply(Op::Rows(rows), &[], None).transpose(a, last)
+    }
+
+    /// Probabilities along an axis: `exp(x - max) / sum(exp(x - max))`.
+    #[track_caller]
+    #[must_use]
+    pub fn softmax(&self, axis: isize) -> Tensor {
+        self.rows(Rows::Softmax, axis)
+    }
+
+    /// The logarithm of [`Tensor::softmax`], computed without underflow.
+    #[track_caller]
+    #[must_use]
+    pub fn log_softmax(&self, axis: isize) -> Tensor {
+        self.rows(Rows::LogSoftmax, axis)
+    }
+}
+
+/// A row kernel in simpler operations, for differentiating it.
+pub(crate) fn expand(ir: &mut Ir, rows: Rows, ins: &[Val]) -> Option<Val> {
+    let last = |ir: &Ir, x: Val| 1u8 << (ir.shape(x).rank().max(1) - 1);
+    Some(match (rows, ins) {
+        (Rows::SoftmaxGrad, &[y, g]) => {
+            let axes = last(ir, y);
+            let gy = ir.mul(g, y);
+            let sum = ir.reduce(Reduction::Sum, axes, gy);
+            let sum = ir.broadcast(sum, ir.shape(y));
+            let d = ir.sub(g, sum);
+            ir.mul(y, d)
+        }
+        (Rows::LogSoftmaxGrad, &[y, g]) => {
+            let axes = last(ir, y);
+            let sum = ir.reduce(Reduction::Sum, axes, g);
+            let sum = ir.broadcast(sum, ir.shape(y));
+            let p = ir.unary(Unary::Exp, y);
+            let p = ir.mul(p, sum);
+            ir.sub(g, p)
+        }
+        (Rows::CrossEntropyGrad { ignore }, &[x, t, g]) => {
+            let shape = ir.shape(x);
+            let p = ir.rows(Rows::Softmax, &[x], shape);
+            let column = ir.reshape(t, [shape.dim(0), 1].into());
+            let ids = ir.broadcast(column, shape);
+            let index = ir.index(shape, 1);
+            let hit = ir.binary(super::Binary::Eq, ids, index);
+            let dtype = ir.dtype(x);
+            let one = ir.cast(hit, dtype);
+            let d = ir.sub(p, one);
+            let g = ir.reshape(g, [shape.dim(0), 1].into());
+            let g = ir.broadcast(g, shape);
+            let out = ir.mul(d, g);
+            match ignore {
+                None => out,
+                Some(id) => {
+                    let skip = ir.from_const(id as f64, ids);
+                    let counts = ir.binary(super::Binary::Ne, ids, skip);
+                    let none = ir.from_const(0.0, out);
+                    ir.ternary(super::Ternary::Where, counts, out, none)
+                }
+            }
+        }
+        _ => return None,
+    })
+}

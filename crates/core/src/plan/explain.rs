@@ -1,0 +1,106 @@
+//! A plan as text: one line a step, for people and for tests of the passes.
+
+use std::fmt::Write;
+
+use super::Plan;
+use super::verify::name;
+use crate::backend::{Bank, Effect, Loc, Step};
+
+/// The plan's steps, effects and memory.
+pub(crate) fn explain(plan: &Plan) -> String {
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "plan: {} steps, {} effects, arena {} bytes",
+        plan.steps.len(),
+        plan.effects.len(),
+        plan.arena_bytes
+    );
+    for (i, s) in plan.steps.iter().enumerate() {
+        let _ = writeln!(out, "{i:4}  {:<9} {}", name(&s.step), describe(plan, &s.step));
+    }
+    for effect in &plan.effects {
+        let _ = match effect {
+            Effect::Update { rule, grads, .. } => {
+                writeln!(out, "  ->  update    {rule:?}, {} parameters", grads.len())
+            }
+            Effect::Assign { shape, .. } => writeln!(out, "  ->  assign    buffer {shape}"),
+        };
+    }
+    out
+}
+
+fn loc(l: &Loc) -> String {
+    match l.bank {
+        Bank::Leaf(i) => format!("leaf{i}"),
+        Bank::Buffer(i) => format!("b{i}"),
+    }
+}
+
+fn list(locs: &[Loc]) -> String {
+    locs.iter().map(loc).collect::<Vec<_>>().join(" ")
+}
+
+fn bank(b: Bank) -> String {
+    match b {
+        Bank::Leaf(i) => format!("leaf{i}"),
+        Bank::Buffer(i) => format!("b{i}"),
+    }
+}
+
+fn describe(plan: &Plan, step: &Step) -> String {
+    let _ = plan;
+    match step {
+        Step::Map { dims, operands, outputs, instrs, .. } => {
+            format!("{} <- {}  {dims}, {} instructions", list(outputs), list(operands), instrs)
+        }
+        Step::Reduce { kind, dims, axes, operands, out, instrs, .. } => format!(
+            "{} <- {:?}({})  {dims} over axes {:?}, {} instructions",
+            loc(out),
+            kind,
+            list(operands),
+            (0..8).filter(|i| axes & (1 << i) != 0).collect::<Vec<_>>(),
+            instrs
+        ),
+        Step::ArgReduce { max, outer, len, inner, x, out } => format!(
+            "{} <- {}({})  [{outer}, {len}, {inner}]",
+            loc(out),
+            if *max { "argmax" } else { "argmin" },
+            loc(x)
+        ),
+        Step::Gemm(g) => format!(
+            "{} <- {} @ {}  {}x[{}, {}, {}]{}{}",
+            loc(&g.out),
+            bank(g.a.bank),
+            bank(g.b.bank),
+            g.batch,
+            g.m,
+            g.k,
+            g.n,
+            if g.bias.is_some() { " + bias" } else { "" },
+            match g.activation {
+                gradus_kernels::gemm::Activation::None => "",
+                gradus_kernels::gemm::Activation::Relu => ", relu",
+            }
+        ),
+        Step::Rows { rows, outer, n, operands, out } => {
+            format!("{} <- {rows:?}({})  [{outer}, {n}]", loc(out), list(operands))
+        }
+        Step::Copy { from, to } => format!("{} <- {}  {}", loc(to), bank(from.bank), from.shape),
+        Step::Unslice { from, shape, out_shape, out, .. } => {
+            format!("{} <- {}  {shape} into {out_shape}", loc(out), loc(from))
+        }
+        Step::Concat { parts, out, .. } => {
+            let parts: Vec<Loc> = parts.iter().map(|(l, _)| *l).collect();
+            format!("{} <- {}", loc(out), list(&parts))
+        }
+        Step::Indexing { op, x, index, out, .. } => {
+            format!("{} <- {}({}, {})", loc(out), op.name(), loc(x), loc(index))
+        }
+        Step::Host { op, operands, out, shape, .. } => {
+            let operands: Vec<Loc> = operands.iter().map(|(l, _)| *l).collect();
+            format!("{} <- {}({})  {shape}", loc(out), op.name(), list(&operands))
+        }
+        Step::Watch { x } => loc(x),
+    }
+}

@@ -1,0 +1,452 @@
+//! Which values share a step.
+//!
+//! Element-wise values of one shape that follow one another become one map; those that only feed a
+//! reduction are computed inside it; a bias and a ReLU after a product become its epilogue. All of
+//! it is exact: every element is computed by the same operations in the same order as alone.
+
+use smallvec::SmallVec;
+
+use super::expand::{Expanded, IrEffect};
+use super::ir::{Ir, Val};
+use super::view::{self, View};
+use crate::graph::dtype::DType;
+use crate::ops::{Binary, Op, Unary};
+
+/// Limits of one map, so that its registers stay in the first-level cache.
+const MAX_MEMBERS: usize = 48;
+const MAX_OPERANDS: usize = 20;
+
+/// What a group of values is computed by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Kind {
+    /// One fused map; all members are element-wise (or one source that needs memory).
+    Map,
+    /// One step for the value `head` (a product may have an epilogue).
+    Single,
+    /// A copy of a view to memory of its own.
+    Copy,
+}
+
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) kind: Kind,
+    /// In order of number; the first is the one the group started with.
+    pub(crate) members: Vec<Val>,
+    /// Longer than every path to it: operands come from groups of lower levels.
+    pub(crate) level: u32,
+    pub(crate) operands: usize,
+}
+
+/// How the values of a graph are grouped.
+pub(crate) struct Fused {
+    pub(crate) views: Vec<View>,
+    /// Values that a copy step gives memory of their own.
+    pub(crate) copied: Vec<bool>,
+    /// Computed inside the reduction that consumes them.
+    pub(crate) inline: Vec<bool>,
+    /// The group that computes a value; none for views, leaves, inlined values and sources.
+    pub(crate) group: Vec<Option<u32>>,
+    pub(crate) groups: Vec<Group>,
+    /// Values whose memory somebody needs.
+    pub(crate) stored: Vec<bool>,
+    pub(crate) users: Vec<SmallVec<[Val; 2]>>,
+}
+
+/// Whether the block interpreter can compute it.
+pub(crate) fn mappable(ir: &Ir, v: Val) -> bool {
+    let node = ir.node(v);
+    node.op.is_elementwise()
+        && node.dtype != DType::F64
+        && node.inputs.iter().all(|&i| ir.dtype(i) != DType::F64)
+}
+
+/// Numbers, random numbers and indices: a map makes them where they are needed.
+pub(crate) fn is_source(op: &Op) -> bool {
+    matches!(op, Op::Slot | Op::Const(_) | Op::Random(_) | Op::Index(_))
+}
+
+/// Whether a map can make the source in place, seen through `view` (whose base it is).
+pub(crate) fn source_fits(ir: &Ir, view: &View, shape: &crate::graph::shape::Shape) -> bool {
+    let node = ir.node(view.base);
+    match node.op {
+        Op::Slot | Op::Const(_) => node.dtype != DType::F64,
+        Op::Random(_) => node.shape == *shape && *view == View::whole(view.base, shape),
+        Op::Index(axis) => index_axis(view, &node.shape, axis, shape).is_some(),
+        _ => false,
+    }
+}
+
+/// The iteration axis along which an index counts, if it is just one, from 0 in steps of 1.
+pub(crate) fn index_axis(
+    view: &View,
+    of: &crate::graph::shape::Shape,
+    axis: u8,
+    shape: &crate::graph::shape::Shape,
+) -> Option<u8> {
+    if *view == View::whole(view.base, shape) && of == shape {
+        return Some(axis);
+    }
+    if of.rank() != 1 || view.offset != 0 {
+        return None;
+    }
+    let mut found = None;
+    for i in 0..shape.rank() {
+        if shape.dim(i) != 1 && view.strides[i] != 0 {
+            if view.strides[i] != 1 || found.is_some() {
+                return None;
+            }
+            found = Some(i as u8);
+        }
+    }
+    found
+}
+
+impl Fused {
+    /// Where a value's elements are.
+    pub(crate) fn view(&self, ir: &Ir, v: Val) -> View {
+        if self.copied[v as usize] { View::whole(v, &ir.shape(v)) } else { self.views[v as usize] }
+    }
+
+    /// The value as contiguous elements of its base: the offset; `None` if it has gaps.
+    pub(crate) fn contiguous(&self, ir: &Ir, v: Val) -> Option<View> {
+        let view = self.view(ir, v);
+        view.contiguous(&ir.shape(v)).then_some(view)
+    }
+}
+
+/// Operands that must be contiguous in memory (all but those of maps, reductions and products).
+fn needs_contiguous(ir: &Ir, v: Val) -> bool {
+    let node = ir.node(v);
+    match node.op {
+        Op::Matmul => node.dtype == DType::F64,
+        Op::Reduce(..) => ir.dtype(node.inputs[0]) == DType::F64,
+        _ if node.op.is_view() || mappable(ir, v) => false,
+        _ => true,
+    }
+}
+
+/// Groups the values of a simplified graph.
+pub(crate) fn fuse(e: &Expanded, on: bool) -> Fused {
+    let ir = &e.ir;
+    let n = ir.len();
+    let (views, copied) = view::views(ir);
+    let mut f = Fused {
+        views,
+        copied,
+        inline: vec![false; n],
+        group: vec![None; n],
+        groups: Vec::new(),
+        stored: vec![false; n],
+        users: vec![SmallVec::new(); n],
+    };
+    for (v, node) in ir.nodes.iter().enumerate() {
+        for &i in &node.inputs {
+            f.users[i as usize].push(v as Val);
+        }
+    }
+    let mut pinned = vec![false; n];
+    e.outputs.iter().for_each(|&(_, v)| pinned[v as usize] = true);
+    e.watch.iter().for_each(|&v| pinned[v as usize] = true);
+    let mut effect_operand = |f: &mut Fused, v: Val| {
+        pinned[v as usize] = true;
+        // Effects run when leaves may be gone, so they read the arena; contiguous.
+        let view = f.view(ir, v);
+        let leaf = matches!(ir.node(view.base).op, Op::Leaf);
+        if leaf || is_source(&ir.node(view.base).op) || !view.contiguous(&ir.shape(v)) {
+            f.copied[v as usize] = true;
+        }
+    };
+    for effect in &e.effects {
+        match effect {
+            IrEffect::Update { grads, .. } => {
+                grads.iter().for_each(|&g| effect_operand(&mut f, g));
+            }
+            IrEffect::Assign { value } => effect_operand(&mut f, *value),
+        }
+    }
+    copies(ir, &mut f);
+    if on {
+        inline(ir, &mut f, &pinned);
+    }
+    store_sources(e, &mut f);
+    group(ir, &mut f, &pinned, on);
+    mark_stored(e, &mut f);
+    f
+}
+
+/// Marks views that a step needs contiguous, or that a product cannot read.
+fn copies(ir: &Ir, f: &mut Fused) {
+    for v in 0..ir.len() as Val {
+        let node = ir.node(v);
+        if needs_contiguous(ir, v) {
+            for &i in &node.inputs {
+                if f.contiguous(ir, i).is_none() {
+                    f.copied[i as usize] = true;
+                }
+            }
+        } else if let Op::Matmul = node.op {
+            for &i in &node.inputs {
+                let view = f.view(ir, i);
+                let rank = ir.shape(i).rank();
+                if view.strides[..rank].iter().any(|&s| s < 0) {
+                    f.copied[i as usize] = true;
+                }
+            }
+        }
+    }
+}
+
+/// Marks element-wise values that only one reduction needs.
+fn inline(ir: &Ir, f: &mut Fused, pinned: &[bool]) {
+    let mut cost = vec![0usize; ir.len()];
+    for v in (0..ir.len()).rev() {
+        if pinned[v] || f.copied[v] || !mappable(ir, v as Val) {
+            continue;
+        }
+        let Some(&user) = f.users[v].first() else { continue };
+        if f.users[v].iter().any(|&u| u != user) {
+            continue;
+        }
+        let node = ir.node(user);
+        let depth = cost[user as usize] + 1;
+        let into = match node.op {
+            Op::Reduce(..) => node.dtype != DType::F64,
+            _ => f.inline[user as usize],
+        };
+        if into && depth < MAX_MEMBERS / 2 {
+            f.inline[v] = true;
+            cost[v] = depth;
+        }
+    }
+}
+
+/// Gives memory to numbers, random numbers and indices that some consumer cannot make itself.
+fn store_sources(e: &Expanded, f: &mut Fused) {
+    let ir = &e.ir;
+    let need = |f: &mut Fused, i: Val, fits: bool| {
+        let view = f.view(ir, i);
+        if is_source(&ir.node(view.base).op) && !fits {
+            f.stored[view.base as usize] = true;
+        }
+    };
+    for v in 0..ir.len() as Val {
+        let node = ir.node(v);
+        // A view that is copied reads its base.
+        if node.op.is_view() {
+            if f.copied[v as usize] {
+                let base = f.views[v as usize].base;
+                if is_source(&ir.node(base).op) {
+                    f.stored[base as usize] = true;
+                }
+            }
+            continue;
+        }
+        let by_map = mappable(ir, v)
+            || matches!(node.op, Op::Reduce(..)) && ir.dtype(node.inputs[0]) != DType::F64;
+        for &i in &node.inputs {
+            let view = f.view(ir, i);
+            let fits = by_map && source_fits(ir, &view, &ir.shape(i));
+            need(f, i, fits);
+        }
+    }
+    let roots = e.outputs.iter().map(|&(_, v)| v).chain(e.watch.iter().copied());
+    for v in roots.collect::<Vec<_>>() {
+        need(f, v, false);
+    }
+}
+
+/// Forms the groups, in order of value number.
+fn group(ir: &Ir, f: &mut Fused, pinned: &[bool], on: bool) {
+    let mut level = vec![0u32; ir.len()];
+    for v in 0..ir.len() as Val {
+        let at = v as usize;
+        let node = ir.node(v);
+        if f.group[at].is_some() {
+            // The epilogue of a product.
+            continue;
+        }
+        if node.op.is_view() {
+            let base = level[f.views[at].base as usize];
+            level[at] = base;
+            if f.copied[at] {
+                level[at] = base + 1;
+                start(f, v, Kind::Copy, base + 1, 1);
+            }
+            continue;
+        }
+        if matches!(node.op, Op::Leaf) {
+            if f.copied[at] {
+                level[at] = 1;
+                start(f, v, Kind::Copy, 1, 1);
+            }
+            continue;
+        }
+        if is_source(&node.op) {
+            if f.stored[at] || f.copied[at] {
+                level[at] = 1;
+                let kind = if node.dtype == DType::F64 { Kind::Single } else { Kind::Map };
+                start(f, v, kind, 1, 0);
+            }
+            continue;
+        }
+        let below = node.inputs.iter().map(|&i| level[i as usize]).max().unwrap_or(0);
+        if f.inline[at] {
+            level[at] = below;
+            continue;
+        }
+        if mappable(ir, v) {
+            let joined = if on { join(ir, f, &level, v) } else { None };
+            match joined {
+                Some(g) => {
+                    f.group[at] = Some(g);
+                    let group = &mut f.groups[g as usize];
+                    group.members.push(v);
+                    level[at] = group.level;
+                }
+                None => {
+                    level[at] = below + 1;
+                    start(f, v, Kind::Map, below + 1, node.inputs.len());
+                }
+            }
+            continue;
+        }
+        level[at] = below + 1;
+        let g = start(f, v, Kind::Single, below + 1, node.inputs.len());
+        if on && matches!(node.op, Op::Matmul) && node.dtype == DType::F32 {
+            for member in epilogue(ir, f, pinned, &level, v) {
+                f.group[member as usize] = Some(g);
+                f.groups[g as usize].members.push(member);
+                level[member as usize] = below + 1;
+            }
+        }
+    }
+}
+
+fn start(f: &mut Fused, v: Val, kind: Kind, level: u32, operands: usize) -> u32 {
+    let g = f.groups.len() as u32;
+    f.groups.push(Group { kind, members: vec![v], level, operands });
+    f.group[v as usize] = Some(g);
+    g
+}
+
+/// The map that an element-wise value can join: one that makes an operand of its, such that every
+/// other operand is there before that map runs.
+fn join(ir: &Ir, f: &mut Fused, level: &[u32], v: Val) -> Option<u32> {
+    let node = ir.node(v);
+    let mut best: Option<u32> = None;
+    for &i in &node.inputs {
+        let Some(g) = f.group[i as usize] else { continue };
+        let group = &f.groups[g as usize];
+        let first = group.members[0];
+        let fits = group.kind == Kind::Map
+            && !is_source(&ir.node(first).op)
+            && ir.shape(first) == node.shape
+            && group.members.len() < MAX_MEMBERS;
+        if fits && best.is_none_or(|b| f.groups[b as usize].level < group.level) {
+            best = Some(g);
+        }
+    }
+    let g = best?;
+    let at = f.groups[g as usize].level;
+    let mut new = 0;
+    for &i in &node.inputs {
+        if f.group[i as usize] == Some(g) {
+            continue;
+        }
+        if level[i as usize] >= at {
+            return None;
+        }
+        new += 1;
+    }
+    let group = &mut f.groups[g as usize];
+    if group.operands + new > MAX_OPERANDS {
+        return None;
+    }
+    group.operands += new;
+    Some(g)
+}
+
+/// The values after a product that its epilogue computes: `+ bias`, then ReLU.
+fn epilogue(
+    ir: &Ir,
+    f: &Fused,
+    pinned: &[bool],
+    level: &[u32],
+    product: Val,
+) -> SmallVec<[Val; 2]> {
+    let mut out = SmallVec::new();
+    let only_user = |v: Val| match f.users[v as usize].as_slice() {
+        [user] if !pinned[v as usize] && !f.copied[v as usize] => Some(*user),
+        _ => None,
+    };
+    let Some(sum) = only_user(product) else { return out };
+    let node = ir.node(sum);
+    if !matches!(node.op, Op::Binary(Binary::Add)) || f.inline[sum as usize] {
+        return out;
+    }
+    let bias = if node.inputs[0] == product { node.inputs[1] } else { node.inputs[0] };
+    if bias_of(ir, f, level, product, bias).is_none() {
+        return out;
+    }
+    out.push(sum);
+    if let Some(relu) = only_user(sum)
+        && matches!(ir.node(relu).op, Op::Unary(Unary::Relu))
+        && !f.inline[relu as usize]
+    {
+        out.push(relu);
+    }
+    out
+}
+
+/// The bias as a view: repeated along all axes but the last, and there before the product runs.
+fn bias_of(ir: &Ir, f: &Fused, level: &[u32], product: Val, bias: Val) -> Option<View> {
+    let shape = ir.shape(product);
+    let view = f.view(ir, bias);
+    let rank = shape.rank();
+    let row = (0..rank).all(|i| {
+        let want = if i + 1 == rank { 1 } else { 0 };
+        shape.dim(i) == 1 && i + 1 != rank || view.strides[i] == want
+    });
+    let base = ir.node(view.base);
+    let stored = !is_source(&base.op) && !f.inline[view.base as usize];
+    let at = view.base as usize;
+    let before = matches!(base.op, Op::Leaf) && !f.copied[at]
+        || view.base < product && level[at] < level[product as usize];
+    (row && stored && before && base.dtype == DType::F32).then_some(view)
+}
+
+/// Which values need memory: those that something outside their own group reads.
+fn mark_stored(e: &Expanded, f: &mut Fused) {
+    let ir = &e.ir;
+    for v in 0..ir.len() {
+        let Some(g) = f.group[v] else { continue };
+        let group = &f.groups[g as usize];
+        let last = group.members.last() == Some(&(v as Val));
+        let outside = match group.kind {
+            Kind::Map => f.users[v].iter().any(|&u| f.group[u as usize] != Some(g)),
+            Kind::Single => last,
+            Kind::Copy => true,
+        };
+        if outside {
+            f.stored[v] = true;
+        }
+    }
+    for v in e.outputs.iter().map(|&(_, v)| v).chain(e.watch.iter().copied()) {
+        let base = f.view(ir, v).base;
+        f.stored[base as usize] = true;
+    }
+    for effect in &e.effects {
+        match effect {
+            IrEffect::Update { grads, .. } => {
+                for &g in grads {
+                    let base = f.view(ir, g).base;
+                    f.stored[base as usize] = true;
+                }
+            }
+            IrEffect::Assign { value } => {
+                let base = f.view(ir, *value).base;
+                f.stored[base as usize] = true;
+            }
+        }
+    }
+}

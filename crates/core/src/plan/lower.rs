@@ -1,0 +1,617 @@
+//! From groups of values to steps over buffers, in an order that respects what needs what.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use gradus_kernels::gemm::Activation;
+use gradus_kernels::memory::KernelError;
+use gradus_kernels::program::{Instr, Program, Source};
+
+use super::expand::{Expanded, IrEffect};
+use super::fuse::{Fused, Kind, index_axis, is_source, mappable};
+use super::ir::{Ir, Val};
+use super::view::View;
+use crate::backend::{Bank, Effect, GemmStep, Loc, PlanStep, Step, Strided};
+use crate::error::{Error, Result};
+use crate::graph::dtype::DType;
+use crate::graph::shape::{MAX_RANK, Shape};
+use crate::ops::{Binary, Op};
+
+/// A buffer of the plan, before it has a place in the arena.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Buffer {
+    pub(crate) val: Val,
+    pub(crate) len: usize,
+    pub(crate) dtype: DType,
+}
+
+impl Buffer {
+    pub(crate) fn bytes(&self) -> usize {
+        self.len * self.dtype.size()
+    }
+}
+
+/// A value handed out after the run.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// The recorded node.
+    pub(crate) recorded: u32,
+    pub(crate) from: Strided,
+}
+
+pub(crate) struct Lowered {
+    pub(crate) steps: Vec<PlanStep>,
+    pub(crate) buffers: Vec<Buffer>,
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) effects: Vec<Effect>,
+}
+
+struct Lower<'a> {
+    ir: &'a Ir,
+    f: &'a Fused,
+    watched: Vec<bool>,
+    /// The buffer of each stored value.
+    buffer: Vec<Option<u32>>,
+    out: Lowered,
+}
+
+/// Lowers a fused graph.
+pub(crate) fn lower(e: &Expanded, f: &Fused) -> Result<Lowered> {
+    let mut l = Lower {
+        ir: &e.ir,
+        f,
+        watched: vec![false; e.ir.len()],
+        buffer: vec![None; e.ir.len()],
+        out: Lowered {
+            steps: Vec::new(),
+            buffers: Vec::new(),
+            outputs: Vec::new(),
+            effects: Vec::new(),
+        },
+    };
+    for &v in &e.watch {
+        l.watched[f.view(&e.ir, v).base as usize] = true;
+    }
+    for g in order(&e.ir, f)? {
+        l.group(g as usize)?;
+    }
+    for &v in &e.watch {
+        l.watch(v)?;
+    }
+    for &(recorded, v) in &e.outputs {
+        let from = l.strided(v)?;
+        l.out.outputs.push(Output { recorded, from });
+    }
+    let (mut calls, mut targets) = (0, 0);
+    for effect in &e.effects {
+        let effect = match effect {
+            IrEffect::Update { rule, grads } => {
+                let grads = grads.iter().map(|&g| l.contiguous(g)).collect::<Result<_>>()?;
+                calls += 1;
+                Effect::Update { call: calls - 1, rule: *rule, grads }
+            }
+            IrEffect::Assign { value } => {
+                targets += 1;
+                let shape = e.ir.shape(*value);
+                Effect::Assign { target: targets - 1, value: l.contiguous(*value)?, shape }
+            }
+        };
+        l.out.effects.push(effect);
+    }
+    Ok(l.out)
+}
+
+/// The groups in an order that respects dependencies, nearest to recording order.
+fn order(ir: &Ir, f: &Fused) -> Result<Vec<u32>> {
+    let n = f.groups.len();
+    let mut waits = vec![0u32; n];
+    let mut next: Vec<Vec<u32>> = vec![Vec::new(); n];
+    let mut seen = vec![u32::MAX; n];
+    let mut stack: Vec<Val> = Vec::new();
+    for (g, group) in f.groups.iter().enumerate() {
+        for &member in &group.members {
+            match group.kind {
+                Kind::Copy => stack.push(f.views[member as usize].base),
+                _ => stack.extend(ir.node(member).inputs.iter().copied()),
+            }
+            while let Some(i) = stack.pop() {
+                if f.inline[i as usize] {
+                    stack.extend(ir.node(i).inputs.iter().copied());
+                    continue;
+                }
+                let base = f.view(ir, i).base;
+                // An inlined value may be seen through a view as well.
+                if f.inline[base as usize] {
+                    stack.push(base);
+                    continue;
+                }
+                let Some(from) = f.group[base as usize] else { continue };
+                if from != g as u32 && seen[from as usize] != g as u32 {
+                    seen[from as usize] = g as u32;
+                    next[from as usize].push(g as u32);
+                    waits[g] += 1;
+                }
+            }
+        }
+    }
+    let last = |g: usize| f.groups[g].members.last().copied().unwrap_or(0);
+    let mut ready: BinaryHeap<Reverse<(Val, u32)>> =
+        (0..n).filter(|&g| waits[g] == 0).map(|g| Reverse((last(g), g as u32))).collect();
+    let mut out = Vec::with_capacity(n);
+    while let Some(Reverse((_, g))) = ready.pop() {
+        out.push(g);
+        for &to in &next[g as usize] {
+            waits[to as usize] -= 1;
+            if waits[to as usize] == 0 {
+                ready.push(Reverse((last(to as usize), to)));
+            }
+        }
+    }
+    if out.len() != n {
+        return Err(Error::internal("the groups of a plan need each other"));
+    }
+    Ok(out)
+}
+
+/// A program under construction: which value has which number in it.
+#[derive(Default)]
+struct Builder {
+    sources: Vec<Source>,
+    instrs: Vec<(Instr, Val)>,
+    operands: Vec<Loc>,
+    /// Source number of a view, and place of an instruction's value.
+    views: Vec<(View, Shape, u16)>,
+    values: Vec<(Val, u16)>,
+}
+
+impl Lower<'_> {
+    fn group(&mut self, g: usize) -> Result<()> {
+        let group = &self.f.groups[g];
+        let first = group.members[0];
+        match group.kind {
+            Kind::Map => self.map(&group.members),
+            Kind::Copy => {
+                // The copy has the value's own number, the view it reads is the one without it.
+                let view = self.f.views[first as usize];
+                let from = self.strided_view(view, self.ir.shape(first))?;
+                let to = self.allocate(first);
+                self.push(Step::Copy { from, to }, first);
+                Ok(())
+            }
+            Kind::Single => self.single(first, &group.members),
+        }
+    }
+
+    fn push(&mut self, step: Step, val: Val) {
+        let origin = self.ir.node(val).origin;
+        self.out.steps.push(PlanStep { step, val, origin });
+    }
+
+    /// Gives a value a buffer.
+    fn allocate(&mut self, v: Val) -> Loc {
+        let node = self.ir.node(v);
+        let (len, dtype) = (node.shape.numel(), node.dtype);
+        let buffer = self.out.buffers.len() as u32;
+        self.out.buffers.push(Buffer { val: v, len, dtype });
+        self.buffer[v as usize] = Some(buffer);
+        Loc { bank: Bank::Buffer(buffer), start: 0, len, dtype }
+    }
+
+    /// Where the memory of a base is.
+    fn bank(&self, base: Val) -> Result<Bank> {
+        if let Some(buffer) = self.buffer[base as usize] {
+            return Ok(Bank::Buffer(buffer));
+        }
+        let node = self.ir.node(base);
+        if let Op::Leaf = node.op {
+            return Ok(Bank::Leaf(node.binding));
+        }
+        Err(Error::internal(format!("value {base} (`{}`) has no memory", node.op.name())))
+    }
+
+    fn whole(&self, base: Val) -> Result<Loc> {
+        let node = self.ir.node(base);
+        let bank = self.bank(base)?;
+        Ok(Loc { bank, start: 0, len: node.shape.numel(), dtype: node.dtype })
+    }
+
+    fn strided(&self, v: Val) -> Result<Strided> {
+        self.strided_view(self.f.view(self.ir, v), self.ir.shape(v))
+    }
+
+    fn strided_view(&self, view: View, shape: Shape) -> Result<Strided> {
+        let bank = self.bank(view.base)?;
+        let dtype = self.ir.dtype(view.base);
+        Ok(Strided { bank, offset: view.offset, strides: view.strides, shape, dtype })
+    }
+
+    /// A value as one run of elements.
+    fn contiguous(&self, v: Val) -> Result<Loc> {
+        let view = self.f.contiguous(self.ir, v);
+        let view = view.ok_or_else(|| Error::internal(format!("value {v} is not contiguous")))?;
+        let bank = self.bank(view.base)?;
+        let node = self.ir.node(v);
+        Ok(Loc { bank, start: view.offset, len: node.shape.numel(), dtype: node.dtype })
+    }
+
+    /// Whether a value, or a view of it, must be finite.
+    fn watched(&self, v: Val) -> bool {
+        self.watched[v as usize]
+    }
+
+    /// Looks at a watched value, unless the step that makes it does so itself.
+    fn watch(&mut self, v: Val) -> Result<()> {
+        let base = self.f.view(self.ir, v).base;
+        let Some(g) = self.f.group[base as usize] else { return Ok(()) };
+        let group = &self.f.groups[g as usize];
+        let head = &self.ir.node(group.members[0]).op;
+        let itself = group.kind == Kind::Single
+            && matches!(head, Op::Reduce(..) | Op::Matmul)
+            && self.ir.dtype(base) == DType::F32;
+        if itself {
+            return Ok(());
+        }
+        let x = self.whole(base)?;
+        self.push(Step::Watch { x }, base);
+        Ok(())
+    }
+
+    /// The number of an operand inside a program over `shape`.
+    fn operand(&self, b: &mut Builder, v: Val, shape: &Shape) -> Result<u16> {
+        if let Some(&(_, n)) = b.values.iter().find(|(x, _)| *x == v) {
+            return Ok(n);
+        }
+        let view = self.f.view(self.ir, v);
+        if let Some(&(_, _, n)) = b.views.iter().find(|(x, s, _)| *x == view && s == shape) {
+            return Ok(n);
+        }
+        let base = self.ir.node(view.base);
+        let small = |n: u32| {
+            u16::try_from(n).map_err(|_| Error::internal("a plan has more than 65536 numbers"))
+        };
+        let stored = self.buffer[view.base as usize].is_some();
+        let source = match base.op {
+            Op::Slot if !stored => Source::Slot { slot: small(base.binding)?, ty: base.dtype.ty() },
+            Op::Const(c) if !stored => Source::Const { bits: c.to_bits(), ty: base.dtype.ty() },
+            Op::Random(dist) if !stored => Source::Random { key: small(base.binding)?, dist },
+            Op::Index(axis) if !stored => {
+                let axis = index_axis(&view, &base.shape, axis, shape);
+                Source::Index { axis: axis.ok_or_else(|| Error::internal("index"))? }
+            }
+            _ => {
+                let loc = self.whole(view.base)?;
+                let operand = match b.operands.iter().position(|l| *l == loc) {
+                    Some(i) => i,
+                    None => {
+                        b.operands.push(loc);
+                        b.operands.len() - 1
+                    }
+                };
+                Source::Operand {
+                    operand: small(operand as u32)?,
+                    ty: base.dtype.ty(),
+                    offset: view.offset,
+                    strides: view.strides,
+                }
+            }
+        };
+        b.sources.push(source);
+        let n = (b.sources.len() - 1) as u16;
+        b.views.push((view, *shape, n));
+        Ok(n)
+    }
+
+    /// Collects what the values need, sources first; instructions refer to values for now.
+    fn gather(&self, b: &mut Builder, v: Val, members: &[Val], shape: &Shape) -> Result<()> {
+        // Depth first without recursion: chains can be long.
+        let mut stack = vec![(v, false)];
+        while let Some((v, ready)) = stack.pop() {
+            if b.instrs.iter().any(|(_, x)| *x == v) {
+                continue;
+            }
+            let inside = members.contains(&v) || self.f.inline[v as usize];
+            if !inside || is_source(&self.ir.node(v).op) {
+                self.operand(b, v, shape)?;
+                continue;
+            }
+            if !ready {
+                stack.push((v, true));
+                for &i in self.ir.node(v).inputs.iter().rev() {
+                    stack.push((i, false));
+                }
+                continue;
+            }
+            let node = self.ir.node(v);
+            let instr = match node.op {
+                Op::Unary(op) => Instr::Unary(op, 0),
+                Op::Binary(op) => Instr::Binary(op, 0, 0),
+                Op::Ternary(op) => Instr::Ternary(op, 0, 0, 0),
+                Op::Cast(dtype) => Instr::Cast(dtype.ty(), 0),
+                _ => return Err(Error::internal("not an element-wise operation in a map")),
+            };
+            b.instrs.push((instr, v));
+        }
+        Ok(())
+    }
+
+    /// Numbers the values and builds the program with these results.
+    fn finish(
+        &self,
+        mut b: Builder,
+        results: &[Val],
+        shape: &Shape,
+    ) -> Result<(Program, Vec<Loc>)> {
+        let first = b.sources.len();
+        b.values =
+            b.instrs.iter().enumerate().map(|(i, (_, v))| (*v, (first + i) as u16)).collect();
+        b.values.sort_unstable();
+        let number = |b: &mut Builder, v: Val| -> Result<u16> {
+            match b.values.binary_search_by_key(&v, |(x, _)| *x) {
+                Ok(i) => Ok(b.values[i].1),
+                Err(_) => self.operand(b, v, shape),
+            }
+        };
+        let mut instrs = Vec::with_capacity(b.instrs.len());
+        for k in 0..b.instrs.len() {
+            let (instr, v) = b.instrs[k];
+            let inputs = &self.ir.node(v).inputs;
+            let mut at = [0u16; 3];
+            for (slot, &i) in at.iter_mut().zip(inputs) {
+                *slot = number(&mut b, i)?;
+            }
+            let [x, y, z] = at;
+            instrs.push(match instr {
+                Instr::Unary(op, _) => Instr::Unary(op, x),
+                Instr::Binary(op, ..) => Instr::Binary(op, x, y),
+                Instr::Ternary(op, ..) => Instr::Ternary(op, x, y, z),
+                Instr::Cast(ty, _) => Instr::Cast(ty, x),
+            });
+        }
+        let results = results.iter().map(|&v| number(&mut b, v)).collect::<Result<_>>()?;
+        if b.sources.len() != first {
+            return Err(Error::internal("a program gained an operand"));
+        }
+        Ok((Program { sources: b.sources, instrs, results }, b.operands))
+    }
+
+    fn map(&mut self, members: &[Val]) -> Result<()> {
+        let shape = self.ir.shape(members[0]);
+        let mut b = Builder::default();
+        for &v in members {
+            self.gather(&mut b, v, members, &shape)?;
+        }
+        let results: Vec<Val> =
+            members.iter().copied().filter(|&v| self.f.stored[v as usize]).collect();
+        let (program, operands) = self.finish(b, &results, &shape)?;
+        let plain = (0..operands.len()).map(|i| reads_plainly(&program, i, &shape)).collect();
+        let instrs = program.instrs.len();
+        let program = Box::new(program.compile().map_err(|e| broken(&e))?);
+        let outputs = results.iter().map(|&v| self.allocate(v)).collect();
+        let last = members.last().copied().unwrap_or(members[0]);
+        self.push(Step::Map { program, instrs, dims: shape, operands, plain, outputs }, last);
+        Ok(())
+    }
+
+    fn single(&mut self, v: Val, members: &[Val]) -> Result<()> {
+        let node = self.ir.node(v).clone();
+        let input = |k: usize| node.inputs.get(k).copied().unwrap_or(0);
+        let shape_of = |l: &Self, k: usize| l.ir.shape(input(k));
+        let f64s =
+            node.dtype == DType::F64 || node.inputs.iter().any(|&i| self.ir.dtype(i) == DType::F64);
+        let movement = matches!(
+            node.op,
+            Op::Unslice { .. }
+                | Op::Concat { .. }
+                | Op::Gather { .. }
+                | Op::ScatterAdd { .. }
+                | Op::IndexSelect { .. }
+                | Op::IndexAdd { .. }
+        );
+        if f64s && !movement || matches!(node.op, Op::Custom(_)) || odd_arg(self.ir, v) {
+            return self.host(v);
+        }
+        let step = match &node.op {
+            Op::Matmul => return self.gemm(v, members),
+            Op::Reduce(kind, axes) => {
+                let shape = shape_of(self, 0);
+                let mut b = Builder::default();
+                self.gather(&mut b, input(0), &[], &shape)?;
+                let (program, operands) = self.finish(b, &[input(0)], &shape)?;
+                let instrs = program.instrs.len();
+                let program = Box::new(program.compile().map_err(|e| broken(&e))?);
+                let watch = self.watched(v);
+                let out = self.allocate(v);
+                let (kind, axes, dims) = (*kind, *axes, shape);
+                Step::Reduce { kind, program, instrs, dims, axes, operands, out, watch }
+            }
+            Op::ArgReduce { max, axis } => {
+                let shape = shape_of(self, 0);
+                let axis = usize::from(*axis);
+                let product = |dims: &[usize]| dims.iter().product::<usize>();
+                let (outer, rest) = shape.dims().split_at(axis);
+                let x = self.contiguous(input(0))?;
+                let out = self.allocate(v);
+                Step::ArgReduce {
+                    max: *max,
+                    outer: product(outer),
+                    len: rest[0],
+                    inner: product(&rest[1..]),
+                    x,
+                    out,
+                }
+            }
+            Op::Rows(rows) => {
+                let shape = shape_of(self, 0);
+                let n = shape.last(0);
+                let outer = if n == 0 { 0 } else { shape.numel() / n };
+                let operands =
+                    node.inputs.iter().map(|&i| self.contiguous(i)).collect::<Result<_>>()?;
+                let out = self.allocate(v);
+                Step::Rows { rows: *rows, outer, n, operands, out }
+            }
+            Op::Unslice { axis, start, step } => {
+                let from = self.contiguous(input(0))?;
+                let shape = shape_of(self, 0);
+                let out = self.allocate(v);
+                Step::Unslice {
+                    from,
+                    shape,
+                    axis: usize::from(*axis),
+                    start: *start,
+                    step: *step,
+                    out_shape: node.shape,
+                    out,
+                }
+            }
+            Op::Concat { axis } => {
+                let axis = usize::from(*axis);
+                let outer = node.shape.dims()[..axis].iter().product();
+                let mut parts = Vec::new();
+                for &i in &node.inputs {
+                    let size = self.ir.shape(i).dims()[axis..].iter().product();
+                    parts.push((self.contiguous(i)?, size));
+                }
+                let out = self.allocate(v);
+                Step::Concat { parts, outer, out }
+            }
+            op @ (Op::Gather { .. }
+            | Op::ScatterAdd { .. }
+            | Op::IndexSelect { .. }
+            | Op::IndexAdd { .. }) => {
+                let scatter = matches!(op, Op::ScatterAdd { .. } | Op::IndexAdd { .. });
+                let shape = if scatter { node.shape } else { shape_of(self, 0) };
+                let index_shape = shape_of(self, 1);
+                let (x, index) = (self.contiguous(input(0))?, self.contiguous(input(1))?);
+                let out = self.allocate(v);
+                Step::Indexing { op: op.clone(), shape, index_shape, x, index, out }
+            }
+            _ => return self.host(v),
+        };
+        self.push(step, v);
+        Ok(())
+    }
+
+    fn host(&mut self, v: Val) -> Result<()> {
+        let node = self.ir.node(v).clone();
+        let mut operands = Vec::new();
+        for &i in &node.inputs {
+            operands.push((self.contiguous(i)?, self.ir.shape(i)));
+        }
+        let key = matches!(node.op, Op::Random(_)).then_some(node.binding);
+        let number = matches!(node.op, Op::Slot).then_some(node.binding);
+        let out = self.allocate(v);
+        let step = Step::Host { op: node.op, operands, out, shape: node.shape, key, number };
+        self.push(step, v);
+        Ok(())
+    }
+
+    fn gemm(&mut self, v: Val, members: &[Val]) -> Result<()> {
+        let node = self.ir.node(v);
+        let (va, vb) = (node.inputs[0], node.inputs[1]);
+        let (a, b) = (self.strided(va)?, self.strided(vb)?);
+        let (ra, rb) = (a.shape.rank(), b.shape.rank());
+        let (mut m, k, n) = (a.shape.last(1), a.shape.last(0), b.shape.last(0));
+        let step = |s: isize| usize::try_from(s).unwrap_or(0);
+        let a_strides = [step(a.strides[ra - 2]), step(a.strides[ra - 1])];
+        let b_strides = [step(b.strides[rb - 2]), step(b.strides[rb - 1])];
+        let dims = &a.shape.dims()[..ra - 2];
+        let mut batch: usize = dims.iter().product();
+        let shared = rb == 2 || (0..rb - 2).all(|i| b.strides[i] == 0 || b.shape.dim(i) == 1);
+        let mut rows_run = a_strides[0] as isize * m as isize;
+        let one_run = m > 0
+            && dims.iter().enumerate().rev().all(|(i, &d)| {
+                let fits = d == 1 || a.strides[i] == rows_run;
+                rows_run *= d as isize;
+                fits
+            });
+        if batch > 1 && shared && one_run {
+            // All batches are rows of one product.
+            m *= batch;
+            batch = 1;
+        }
+        let (mut a_batch, mut b_batch) = (Vec::new(), Vec::new());
+        if batch > 1 {
+            a_batch = offsets(&a, dims);
+            b_batch = if rb == 2 { vec![0; batch] } else { offsets(&b, dims) };
+        }
+        let last = members.last().copied().unwrap_or(v);
+        let mut bias = None;
+        let mut activation = Activation::None;
+        for &member in members.iter().skip(1) {
+            let node = self.ir.node(member);
+            match node.op {
+                Op::Binary(Binary::Add) => {
+                    let other = if node.inputs[0] == v { node.inputs[1] } else { node.inputs[0] };
+                    let view = self.f.view(self.ir, other);
+                    let whole = self.whole(view.base)?;
+                    bias = Some(Loc { start: view.offset, len: n, ..whole });
+                }
+                _ => activation = Activation::Relu,
+            }
+        }
+        let watch = self.watched(last);
+        let out = self.allocate(last);
+        let step = GemmStep {
+            m,
+            k,
+            n,
+            a,
+            a_strides,
+            b,
+            b_strides,
+            batch,
+            a_batch,
+            b_batch,
+            bias,
+            activation,
+            watch,
+            out,
+        };
+        self.push(Step::Gemm(Box::new(step)), last);
+        Ok(())
+    }
+}
+
+/// Extremes of integers have no fast kernel.
+fn odd_arg(ir: &Ir, v: Val) -> bool {
+    let node = ir.node(v);
+    matches!(node.op, Op::ArgReduce { .. }) && ir.dtype(node.inputs[0]) != DType::F32
+        || node.op.is_elementwise() && !mappable(ir, v)
+}
+
+/// Element offsets of each batch entry.
+fn offsets(x: &Strided, dims: &[usize]) -> Vec<usize> {
+    let total: usize = dims.iter().product();
+    let mut at = [0usize; MAX_RANK];
+    let mut out = Vec::with_capacity(total);
+    for _ in 0..total {
+        let mut sum = 0isize;
+        for (i, &p) in at.iter().enumerate().take(dims.len()) {
+            sum += p as isize * x.strides[i];
+        }
+        out.push(usize::try_from(sum).unwrap_or(0));
+        for axis in (0..dims.len()).rev() {
+            at[axis] += 1;
+            if at[axis] < dims[axis] {
+                break;
+            }
+            at[axis] = 0;
+        }
+    }
+    out
+}
+
+fn broken(e: &KernelError) -> Error {
+    Error::internal(format!("a fused program does not compile: {e:?}"))
+}
+
+/// Whether every read of an operand is element by element in the order of the result.
+fn reads_plainly(program: &Program, i: usize, shape: &Shape) -> bool {
+    let want = shape.strides();
+    program.sources.iter().all(|source| match source {
+        Source::Operand { operand, offset, strides, .. } if usize::from(*operand) == i => {
+            *offset == 0 && (0..shape.rank()).all(|a| shape.dim(a) == 1 || strides[a] == want[a])
+        }
+        _ => true,
+    })
+}

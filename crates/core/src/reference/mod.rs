@@ -1,0 +1,95 @@
+//! The reference executor: every operation evaluated the obvious, slow, right way.
+//!
+//! It is the oracle that the optimised executor is tested against, the executor of f64 tensors, and
+//! the replay that finds which operation first made a NaN. To learn what an operation means, read it
+//! here. There are no fused steps, no threads and no tricks: operands are contiguous, results are
+//! new, and each file below is one idea.
+//!
+//! | File | What is in it |
+//! |---|---|
+//! | `values` | how elements are read and written: f32 is computed in f64 and rounded once |
+//! | `formulas` | what each element-wise operation does to one element |
+//! | `elementwise` | operations applied to each element |
+//! | `source` | numbers, random numbers, indices |
+//! | `reduce` | sums, extremes and their positions |
+//! | `movement` | operations that move elements without computing |
+//! | `indexing` | operations that follow index tensors |
+//! | `matmul` | matrix products |
+//! | `rows` | softmax, cross-entropy and their gradients |
+
+mod elementwise;
+mod formulas;
+mod indexing;
+mod matmul;
+mod movement;
+mod reduce;
+mod rows;
+mod source;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use gradus_kernels::memory::KernelError;
+use gradus_kernels::program::RandomKey;
+
+use crate::array::Array;
+use crate::ops::{Meta, Op};
+
+/// What every evaluation gives.
+type Result<T> = std::result::Result<T, KernelError>;
+
+/// Evaluates one operation on arrays.
+///
+/// `out` is the result's shape and type by the rules of [`crate::ops::infer`]. `number` is the value
+/// of an [`Op::Slot`], `key` the key of an [`Op::Random`]; other operations ignore them.
+///
+/// # Errors
+/// [`KernelError::Index`] and [`KernelError::DivisionByZero`] for values that the operation does not
+/// accept; the others for operations, shapes or types that the recorder should never have let
+/// through.
+pub(crate) fn eval(
+    op: &Op,
+    ins: &[&Array],
+    out: Meta,
+    number: f64,
+    key: RandomKey,
+) -> Result<Array> {
+    let result = match (op, ins) {
+        (Op::Slot, []) => source::number(number, out),
+        (Op::Const(value), []) => source::number(*value, out),
+        (Op::Random(dist), []) => source::random(*dist, key, out),
+        (Op::Index(axis), []) => source::index(*axis, out),
+
+        (Op::Unary(op), [x]) => elementwise::unary(*op, x, out),
+        (Op::Binary(op), [a, b]) => elementwise::binary(*op, a, b, out),
+        (Op::Ternary(op), [a, b, c]) => elementwise::ternary(*op, a, b, c, out),
+        (Op::Cast(_), [x]) => elementwise::cast(x, out),
+
+        (Op::Reduce(kind, axes), [x]) => reduce::reduce(*kind, *axes, x, out),
+        (Op::ArgReduce { max, axis }, [x]) => reduce::position(*max, *axis, x, out),
+
+        (Op::Detach | Op::Reshape, [x]) => movement::reshape(x, out),
+        (Op::Permute(order), [x]) => movement::permute(order, x, out),
+        (Op::Broadcast, [x]) => movement::broadcast(x, out),
+        (Op::Slice { axis, start, step }, [x]) => movement::slice(*axis, *start, *step, x, out),
+        (Op::Unslice { axis, start, step }, [x]) => movement::unslice(*axis, *start, *step, x, out),
+        (Op::Concat { axis }, parts) => movement::concat(*axis, parts, out),
+
+        (Op::Gather { axis }, [x, index]) => indexing::gather(*axis, x, index, out),
+        (Op::ScatterAdd { axis }, [x, index]) => indexing::scatter_add(*axis, x, index, out),
+        (Op::IndexSelect { axis }, [x, index]) => indexing::index_select(*axis, x, index, out),
+        (Op::IndexAdd { axis }, [x, index]) => indexing::index_add(*axis, x, index, out),
+
+        (Op::Matmul, [a, b]) => matmul::matmul(a, b, out),
+        (Op::Rows(rows), ins) => rows::rows(*rows, ins, out),
+
+        _ => Err(KernelError::Type("the reference executor does not evaluate this operation")),
+    }?;
+    if result.shape() != out.shape {
+        return Err(KernelError::Bounds("a reference result has another shape than was inferred"));
+    }
+    if result.dtype() != out.dtype {
+        return Err(KernelError::Type("a reference result has another type than was inferred"));
+    }
+    Ok(result)
+}

@@ -1,0 +1,255 @@
+//! What operations accept beside tensors: Rust numbers, parameters, axes.
+
+use std::panic::Location;
+
+use super::Tensor;
+use crate::error::{Code, Error};
+use crate::graph::dtype::DType;
+use crate::graph::recorder::{self, Side};
+use crate::graph::shape::Shape;
+use crate::ops::{AxisMask, Binary, Op, Ternary};
+use crate::param::{Buffer, Param};
+
+/// The second operand of an operation: a tensor, a parameter, or a Rust number.
+///
+/// Numbers are weak: they take the type of the tensor, and are bound at run time, so another value
+/// on the next step does not make another plan.
+pub trait Operand {
+    #[doc(hidden)]
+    #[track_caller]
+    fn arg(&self) -> Arg;
+}
+
+/// An operand, resolved.
+#[doc(hidden)]
+pub enum Arg {
+    Tensor(Tensor),
+    Real(f64),
+    Integer(i64),
+}
+
+impl<T: Operand + ?Sized> Operand for &T {
+    #[track_caller]
+    fn arg(&self) -> Arg {
+        (**self).arg()
+    }
+}
+impl Operand for Tensor {
+    #[inline]
+    fn arg(&self) -> Arg {
+        Arg::Tensor(self.clone())
+    }
+}
+impl Operand for Param {
+    #[track_caller]
+    fn arg(&self) -> Arg {
+        Arg::Tensor(self.tensor())
+    }
+}
+impl Operand for Buffer {
+    #[track_caller]
+    fn arg(&self) -> Arg {
+        Arg::Tensor(self.tensor())
+    }
+}
+macro_rules! numbers {
+    ($($t:ty: $kind:ident),*) => {$(
+        impl Operand for $t {
+            #[inline]
+            fn arg(&self) -> Arg {
+                Arg::$kind((*self).into())
+            }
+        }
+    )*};
+}
+numbers!(f64: Real, f32: Real, i64: Integer, i32: Integer, u32: Integer, u8: Integer);
+
+/// The tensor as `dtype`, the same one if it already is.
+pub(crate) fn cast_to(t: &Tensor, dtype: DType, place: &'static Location<'static>) -> Tensor {
+    if t.peek().dtype == dtype {
+        return t.clone();
+    }
+    recorder::record(Op::Cast(dtype), &[t], None, Side::None, place)
+}
+
+/// A run-time number as a scalar tensor.
+pub(crate) fn number(value: f64, dtype: DType, place: &'static Location<'static>) -> Tensor {
+    recorder::with(|r| {
+        let meta = crate::ops::Meta { shape: Shape::SCALAR, dtype };
+        let slot = r.append(
+            Op::Slot,
+            crate::ops::Operands::new(),
+            meta,
+            false,
+            place,
+            Side::Number(value),
+        );
+        r.handle(slot)
+    })
+}
+
+fn number_type(tensor: DType, real: bool) -> DType {
+    match (tensor, real) {
+        (DType::I64 | DType::Bool, true) => DType::F32,
+        (DType::Bool, false) => DType::I64,
+        (other, _) => other,
+    }
+}
+
+/// Brings two operands to a common type, as PyTorch promotes: numbers are weak.
+fn promote(a: Arg, b: Arg, place: &'static Location<'static>) -> (Tensor, Tensor) {
+    match (a, b) {
+        (Arg::Tensor(a), Arg::Tensor(b)) => {
+            let (ta, tb) = (a.peek().dtype, b.peek().dtype);
+            if ta == tb {
+                return (a, b);
+            }
+            let to = ta.promote(tb);
+            for t in [&a, &b] {
+                if t.peek().dtype == DType::F32 && to == DType::F64 && t.requires_grad() {
+                    let failed = recorder::failed(widened(), place);
+                    return (failed.clone(), failed);
+                }
+            }
+            (cast_to(&a, to, place), cast_to(&b, to, place))
+        }
+        (Arg::Tensor(a), b) => {
+            let (value, real) = value_of(&b);
+            let to = number_type(a.peek().dtype, real);
+            let b = number(value, to, place);
+            (cast_to(&a, to, place), b)
+        }
+        (a, Arg::Tensor(b)) => {
+            let (value, real) = value_of(&a);
+            let to = number_type(b.peek().dtype, real);
+            let a = number(value, to, place);
+            (a, cast_to(&b, to, place))
+        }
+        (a, b) => {
+            let ((a, ra), (b, rb)) = (value_of(&a), value_of(&b));
+            let to = if ra || rb { DType::F32 } else { DType::I64 };
+            (number(a, to, place), number(b, to, place))
+        }
+    }
+}
+
+#[cold]
+fn widened() -> Error {
+    Error::new(Code::DType, "an f64 tensor meets an f32 value that is being trained")
+        .help("the model would silently run in f64; `cast(DType::F32)` the data")
+}
+
+fn value_of(arg: &Arg) -> (f64, bool) {
+    match arg {
+        Arg::Real(v) => (*v, true),
+        Arg::Integer(v) => (*v as f64, false),
+        Arg::Tensor(_) => (0.0, true),
+    }
+}
+
+/// Records a binary operation after promotion; identities with a number are applied here.
+#[track_caller]
+#[inline]
+pub(crate) fn binary(op: Binary, a: Arg, b: Arg) -> Tensor {
+    let place = Location::caller();
+    if let (Arg::Tensor(x), Arg::Real(v)) = (&a, &b) {
+        let same = match op {
+            Binary::Mul | Binary::Div | Binary::Pow => *v == 1.0,
+            Binary::Sub => *v == 0.0 && v.is_sign_positive(),
+            _ => false,
+        };
+        if same && x.peek().dtype.is_float() {
+            return x.clone();
+        }
+    }
+    let (a, b) = promote(a, b, place);
+    recorder::record(Op::Binary(op), &[&a, &b], None, Side::None, place)
+}
+
+/// Records a ternary operation; `where` promotes its choices, `clamp` all three.
+#[track_caller]
+pub(crate) fn ternary(op: Ternary, a: Arg, b: Arg, c: Arg) -> Tensor {
+    let place = Location::caller();
+    let record = |a: &Tensor, b: &Tensor, c: &Tensor| {
+        recorder::record(Op::Ternary(op), &[a, b, c], None, Side::None, place)
+    };
+    match (op, a) {
+        (Ternary::Clamp, Arg::Tensor(x)) => {
+            let (x1, lo) = promote(Arg::Tensor(x), b, place);
+            let (x2, hi) = promote(Arg::Tensor(x1.clone()), c, place);
+            let lo = cast_to(&lo, x2.peek().dtype, place);
+            record(&x2, &lo, &hi)
+        }
+        (_, Arg::Tensor(condition)) => {
+            let (x, y) = promote(b, c, place);
+            record(&condition, &x, &y)
+        }
+        (_, number) => {
+            let (value, _) = value_of(&number);
+            let condition = recorder::record(
+                Op::Cast(DType::Bool),
+                &[&self::number(value, DType::F32, place)],
+                None,
+                Side::None,
+                place,
+            );
+            let (x, y) = promote(b, c, place);
+            record(&condition, &x, &y)
+        }
+    }
+}
+
+/// Axes of a tensor: one or several, counted from 0, or from the end with negative numbers.
+pub trait Axes {
+    #[doc(hidden)]
+    fn mask(&self, rank: usize) -> Result<AxisMask, isize>;
+}
+
+fn add_axis(mask: &mut AxisMask, axis: isize, rank: usize) -> Result<(), isize> {
+    let index = resolve(axis, rank).ok_or(axis)?;
+    *mask |= 1 << index;
+    Ok(())
+}
+
+/// The axis counted from 0.
+pub(crate) fn resolve(axis: isize, rank: usize) -> Option<usize> {
+    let index = if axis < 0 { axis + rank as isize } else { axis };
+    usize::try_from(index).ok().filter(|&i| i < rank)
+}
+
+macro_rules! axes {
+    ($($t:ty),*) => {$(
+        impl Axes for $t {
+            fn mask(&self, rank: usize) -> Result<AxisMask, isize> {
+                let mut mask = 0;
+                add_axis(&mut mask, *self as isize, rank)?;
+                Ok(mask)
+            }
+        }
+        impl Axes for &[$t] {
+            fn mask(&self, rank: usize) -> Result<AxisMask, isize> {
+                let mut mask = 0;
+                for &axis in self.iter() {
+                    add_axis(&mut mask, axis as isize, rank)?;
+                }
+                Ok(mask)
+            }
+        }
+        impl<const N: usize> Axes for [$t; N] {
+            fn mask(&self, rank: usize) -> Result<AxisMask, isize> {
+                self.as_slice().mask(rank)
+            }
+        }
+    )*};
+}
+axes!(i32, isize, usize);
+
+/// The error for an axis that a tensor does not have.
+#[cold]
+pub(crate) fn no_axis(what: &str, axis: isize, shape: &Shape) -> Error {
+    Error::new(Code::Shape, format!("{what}: axis {axis} does not exist in {shape}")).help(format!(
+        "axes go from 0 to {}, or from -{} to -1",
+        shape.rank().saturating_sub(1),
+        shape.rank()
+    ))
+}

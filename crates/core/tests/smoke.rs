@@ -1,0 +1,46 @@
+//! The engine end to end, on small things.
+use gradus_core::*;
+use std::sync::Arc;
+
+#[test]
+fn arithmetic() {
+    let x = Tensor::from([[1.0, 2.0], [3.0, 4.0]]);
+    let y = (&x * 10.0).sum_dim(0);
+    assert_eq!(y.to_vec::<f32>().unwrap(), [40.0, 60.0]);
+    assert_eq!(x.matmul(&x).to_vec::<f32>().unwrap(), [7.0, 10.0, 15.0, 22.0]);
+}
+
+#[test]
+fn second_derivative() {
+    let x = Tensor::from([1.0, 2.0, 3.0]).with_grad();
+    let dy = (&x * &x * &x + 2.0 * &x).sum().grad(&x).unwrap();
+    assert_eq!(dy.to_vec::<f32>().unwrap(), [5.0, 14.0, 29.0]);
+    let d2 = dy.sum().grad(&x).unwrap();
+    assert_eq!(d2.to_vec::<f32>().unwrap(), [6.0, 12.0, 18.0]);
+}
+
+#[test]
+fn a_step_trains() {
+    let w1 = Param::new(Rng::new(1).normal([8, 2], 0.0, 1.0).unwrap());
+    let b1 = Param::new(Array::zeros([8], DType::F32).unwrap());
+    let w2 = Param::new(Rng::new(2).normal([1, 8], 0.0, 1.0).unwrap());
+    let b2 = Param::new(Array::zeros([1], DType::F32).unwrap());
+    let group = Arc::new(
+        UpdateGroup::new(
+            Rule::Sgd { momentum: false, nesterov: false, maximize: false },
+            &[&w1, &b1, &w2, &b2],
+        )
+        .unwrap(),
+    );
+    let x = Tensor::from([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]);
+    let y = Tensor::from([[0.0], [1.0], [1.0], [0.0]]);
+    let mut last = 0.0;
+    for _ in 0..2000 {
+        let h = x.linear(&w1, Some(&b1)).tanh();
+        let loss = h.linear(&w2, Some(&b2)).binary_cross_entropy_with_logits(&y);
+        last = step(&loss, &[(&group, &[0.5, 0.0, 0.0, 0.0, 0.0])]).unwrap().loss;
+    }
+    assert!(last < 0.05, "{last}");
+    drop((x, y));
+    assert_eq!(live_nodes(), 0);
+}

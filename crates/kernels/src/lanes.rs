@@ -1,0 +1,239 @@
+//! The order in which reductions add up, the same everywhere.
+//!
+//! The elements of one result are numbered `r = 0..n`. They are cut into chunks of [`CHUNK`]; in a
+//! chunk, element `r` goes to lane `r % 16`, each lane is one sequential chain, and the lanes are
+//! joined by the tree 8, 4, 2, 1; chunk results are joined by a [`Pairwise`] tree. Nothing of this
+//! depends on memory layout, instruction set or threads, so neither do the bits.
+
+/// Virtual lanes.
+pub(crate) const LANES: usize = 16;
+/// Elements in a chunk.
+pub(crate) const CHUNK: usize = 4096;
+
+/// Elements of reductions.
+pub(crate) trait Num: Copy + Default + Send + Sync + 'static {}
+impl<T: Copy + Default + Send + Sync + 'static> Num for T {}
+
+/// A way to join two values.
+pub(crate) trait Fold<T>: Copy + Send + Sync + 'static {
+    /// Joined with anything it gives that thing back.
+    const IDENTITY: T;
+    /// Associative but for rounding.
+    fn join(a: T, b: T) -> T;
+    /// Applied to each final result: NaN gets one form, since which of several NaNs comes
+    /// through an addition is the compiler's choice.
+    fn finish(v: T) -> T;
+}
+
+/// Sums; integers wrap.
+#[derive(Clone, Copy)]
+pub(crate) struct Sum;
+/// Products; integers wrap.
+#[derive(Clone, Copy)]
+pub(crate) struct Prod;
+/// Largest; NaN wins.
+#[derive(Clone, Copy)]
+pub(crate) struct Max;
+/// Smallest; NaN wins.
+#[derive(Clone, Copy)]
+pub(crate) struct Min;
+
+macro_rules! folds {
+    ($($f:ident $t:ty: $id:expr, |$a:ident, $b:ident| $join:expr, |$v:ident| $finish:expr;)*) => {$(
+        impl Fold<$t> for $f {
+            const IDENTITY: $t = $id;
+            #[inline(always)]
+            fn join($a: $t, $b: $t) -> $t { $join }
+            #[inline(always)]
+            fn finish($v: $t) -> $t { $finish }
+        }
+    )*};
+}
+folds! {
+    Sum f32: 0.0, |a, b| a + b, |v| if v.is_nan() { f32::NAN } else { v };
+    Prod f32: 1.0, |a, b| a * b, |v| if v.is_nan() { f32::NAN } else { v };
+    Max f32: f32::NEG_INFINITY, |a, b| if (b > a) | b.is_nan() { b } else { a },
+        |v| if v.is_nan() { f32::NAN } else { v };
+    Min f32: f32::INFINITY, |a, b| if (b < a) | b.is_nan() { b } else { a },
+        |v| if v.is_nan() { f32::NAN } else { v };
+    Sum f64: 0.0, |a, b| a + b, |v| if v.is_nan() { f64::NAN } else { v };
+    Prod f64: 1.0, |a, b| a * b, |v| if v.is_nan() { f64::NAN } else { v };
+    Max f64: f64::NEG_INFINITY, |a, b| if (b > a) | b.is_nan() { b } else { a },
+        |v| if v.is_nan() { f64::NAN } else { v };
+    Min f64: f64::INFINITY, |a, b| if (b < a) | b.is_nan() { b } else { a },
+        |v| if v.is_nan() { f64::NAN } else { v };
+    Sum i64: 0, |a, b| a.wrapping_add(b), |v| v;
+    Prod i64: 1, |a, b| a.wrapping_mul(b), |v| v;
+    Max i64: i64::MIN, |a, b| if b > a { b } else { a }, |v| v;
+    Min i64: i64::MAX, |a, b| if b < a { b } else { a }, |v| v;
+    Max u8: 0, |a, b| a | b, |v| v;
+    Min u8: 1, |a, b| a & b, |v| v;
+}
+
+/// The tree over the lanes.
+#[inline(always)]
+pub(crate) fn tree<T: Copy, F: Fold<T>>(mut lanes: [T; LANES]) -> T {
+    for i in 0..8 {
+        lanes[i] = F::join(lanes[i], lanes[i + 8]);
+    }
+    for i in 0..4 {
+        lanes[i] = F::join(lanes[i], lanes[i + 4]);
+    }
+    for i in 0..2 {
+        lanes[i] = F::join(lanes[i], lanes[i + 2]);
+    }
+    F::join(lanes[0], lanes[1])
+}
+
+/// Adds elements to lanes, the first one to lane 0.
+#[inline(always)]
+pub(crate) fn feed<T: Copy, F: Fold<T>>(lanes: &mut [T; LANES], xs: &[T]) {
+    let (whole, rest) = xs.as_chunks::<LANES>();
+    let mut acc = *lanes;
+    for x in whole {
+        for i in 0..LANES {
+            acc[i] = F::join(acc[i], x[i]);
+        }
+    }
+    for (a, &x) in acc.iter_mut().zip(rest) {
+        *a = F::join(*a, x);
+    }
+    *lanes = acc;
+}
+
+/// Joins values that come one by one as a balanced tree would: values `2i` and `2i + 1` first, then
+/// these pairs, and so on; what is left over at the end is joined from the latest to the earliest.
+/// A whole subtree of `2^k` values may be computed elsewhere and pushed in place of its values, if
+/// all but the last are.
+#[derive(Clone, Copy)]
+pub(crate) struct Pairwise<T, F> {
+    levels: [T; 48],
+    count: usize,
+    fold: std::marker::PhantomData<F>,
+}
+
+impl<T: Copy, F: Fold<T>> Pairwise<T, F> {
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Pairwise { levels: [F::IDENTITY; 48], count: 0, fold: std::marker::PhantomData }
+    }
+
+    #[inline(always)]
+    pub(crate) fn push(&mut self, value: T) {
+        let mut value = value;
+        let level = self.count.trailing_ones() as usize;
+        for earlier in self.levels.iter().take(level) {
+            value = F::join(*earlier, value);
+        }
+        if let Some(slot) = self.levels.get_mut(level) {
+            *slot = value;
+        }
+        self.count += 1;
+    }
+
+    /// The result; the identity if nothing was pushed.
+    #[inline(always)]
+    pub(crate) fn finish(&self) -> T {
+        let mut left = self.count;
+        let mut result = None;
+        for &earlier in &self.levels {
+            if left == 0 {
+                break;
+            }
+            if left & 1 == 1 {
+                result = Some(result.map_or(earlier, |later| F::join(earlier, later)));
+            }
+            left >>= 1;
+        }
+        result.unwrap_or(F::IDENTITY)
+    }
+}
+
+/// The fold of one contiguous run, `r` counted from its start.
+#[inline(always)]
+pub(crate) fn fold_run<T: Copy, F: Fold<T>>(xs: &[T]) -> T {
+    if xs.len() <= CHUNK {
+        let mut lanes = [F::IDENTITY; LANES];
+        feed::<T, F>(&mut lanes, xs);
+        return tree::<T, F>(lanes);
+    }
+    let mut all = Pairwise::<T, F>::new();
+    // Four chunks at a time: one chain of additions alone waits for each to end.
+    let mut fours = xs.chunks_exact(4 * CHUNK);
+    for four in &mut fours {
+        let mut lanes = [[F::IDENTITY; LANES]; 4];
+        let (a, rest) = four.split_at(CHUNK);
+        let (b, rest) = rest.split_at(CHUNK);
+        let (c, d) = rest.split_at(CHUNK);
+        let steps = a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<LANES>().0);
+        let steps = steps.zip(c.as_chunks::<LANES>().0.iter().zip(d.as_chunks::<LANES>().0));
+        for ((a, b), (c, d)) in steps {
+            for i in 0..LANES {
+                lanes[0][i] = F::join(lanes[0][i], a[i]);
+            }
+            for i in 0..LANES {
+                lanes[1][i] = F::join(lanes[1][i], b[i]);
+            }
+            for i in 0..LANES {
+                lanes[2][i] = F::join(lanes[2][i], c[i]);
+            }
+            for i in 0..LANES {
+                lanes[3][i] = F::join(lanes[3][i], d[i]);
+            }
+        }
+        for lanes in lanes {
+            all.push(tree::<T, F>(lanes));
+        }
+    }
+    for chunk in fours.remainder().chunks(CHUNK) {
+        let mut lanes = [F::IDENTITY; LANES];
+        feed::<T, F>(&mut lanes, chunk);
+        all.push(tree::<T, F>(lanes));
+    }
+    all.finish()
+}
+
+/// As [`fold_run`] for elements that come in several runs.
+pub(crate) struct Stream<T, F> {
+    lanes: [T; LANES],
+    chunks: Pairwise<T, F>,
+    r: usize,
+}
+
+impl<T: Copy, F: Fold<T>> Stream<T, F> {
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Stream { lanes: [F::IDENTITY; LANES], chunks: Pairwise::new(), r: 0 }
+    }
+
+    #[inline(always)]
+    pub(crate) fn feed(&mut self, mut xs: &[T]) {
+        while !xs.is_empty() {
+            let lane = self.r % LANES;
+            // Up to the next whole lane group, or to the end of the chunk.
+            let room = if lane > 0 { LANES - lane } else { CHUNK - self.r % CHUNK };
+            let (now, later) = xs.split_at(room.min(xs.len()));
+            if lane > 0 {
+                for (a, &x) in self.lanes.iter_mut().skip(lane).zip(now) {
+                    *a = F::join(*a, x);
+                }
+            } else {
+                feed::<T, F>(&mut self.lanes, now);
+            }
+            self.r += now.len();
+            if self.r % CHUNK == 0 {
+                self.chunks.push(tree::<T, F>(self.lanes));
+                self.lanes = [F::IDENTITY; LANES];
+            }
+            xs = later;
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn finish(mut self) -> T {
+        if self.r % CHUNK != 0 {
+            self.chunks.push(tree::<T, F>(self.lanes));
+        }
+        self.chunks.finish()
+    }
+}

@@ -1,0 +1,538 @@
+//! Reductions of what a program computes, over any axes, without storing it first.
+//!
+//! The order of the sums is that of [`crate::lanes`], on the logical numbers of the elements, so it
+//! is the same for rows, columns and anything between. Two shapes of work exist: where the innermost
+//! axis is reduced, 16 lanes run along it; where it is kept, the lanes are 16 rows of accumulators
+//! and elements of a row are added to them side by side.
+
+mod arg;
+mod geometry;
+
+pub use arg::{ArgKind, argreduce};
+
+use crate::lanes::{
+    CHUNK, Fold, LANES, Max, Min, Num, Pairwise, Prod, Stream, Sum, fold_run, tree,
+};
+use crate::levels::leveled;
+use crate::map::{BLOCK, BlockEval, Compiled};
+use crate::memory::{Element, KernelError, Mem, Shared, Ty};
+use crate::pool;
+use crate::program::{RandomKey, Source};
+use geometry::Geometry;
+use std::cell::Cell;
+use std::sync::{Mutex, PoisonError};
+
+/// How elements are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ReduceKind {
+    /// The sum; 0 for nothing.
+    Sum,
+    /// The largest, NaN if there is one; for booleans "any".
+    Max,
+    /// The smallest, NaN if there is one; for booleans "all".
+    Min,
+    /// The product; 1 for nothing.
+    Prod,
+}
+
+/// Columns that are reduced side by side; 16 rows of accumulators of this width stay in L1.
+const TILE: usize = 256;
+/// About how many elements a piece of a job has.
+const PIECE: usize = 32 * 1024;
+
+/// Reduces result 0 of `program`, over the iteration space `dims`, along the axes whose bits are set
+/// in `axes`; `out` is row-major over the other axes. With `watch`, says whether all results are
+/// finite (true without).
+///
+/// # Errors
+/// [`KernelError`] for windows that do not fit, the largest of nothing, and integer divisions by 0.
+#[allow(clippy::too_many_arguments)] // a step of a plan has that many parts
+pub fn run(
+    kind: ReduceKind,
+    program: &Compiled,
+    dims: &[usize],
+    axes: u8,
+    operands: &[Mem<'_>],
+    out: Mem<'_>,
+    slots: &[f64],
+    keys: &[RandomKey],
+    watch: bool,
+) -> Result<bool, KernelError> {
+    let geometry = Geometry::new(dims, axes)?;
+    let ty = program.result_ty(0).ok_or(KernelError::Type("reduction without a result"))?;
+    if out.ty() != ty || !out.writable() {
+        return Err(KernelError::Type("output of a reduction"));
+    }
+    if out.len() != geometry.kept() {
+        return Err(KernelError::Bounds("output of a reduction"));
+    }
+    if operands.iter().any(|m| m.overlaps(&out)) {
+        return Err(KernelError::Overlap("output of a reduction"));
+    }
+    if geometry.reduced() == 0 && out.len() > 0 && matches!(kind, ReduceKind::Max | ReduceKind::Min)
+    {
+        return Err(KernelError::Bounds("the largest or smallest of nothing"));
+    }
+    let job = Job { program, dims, operands, slots, keys, geometry };
+    use ReduceKind as K;
+    match (kind, ty) {
+        (K::Sum, Ty::F32) => job.run::<f32, Sum>(out)?,
+        (K::Max, Ty::F32) => job.run::<f32, Max>(out)?,
+        (K::Min, Ty::F32) => job.run::<f32, Min>(out)?,
+        (K::Prod, Ty::F32) => job.run::<f32, Prod>(out)?,
+        (K::Sum, Ty::I64) => job.run::<i64, Sum>(out)?,
+        (K::Max, Ty::I64) => job.run::<i64, Max>(out)?,
+        (K::Min, Ty::I64) => job.run::<i64, Min>(out)?,
+        (K::Prod, Ty::I64) => job.run::<i64, Prod>(out)?,
+        (K::Max, Ty::Bool) => job.run::<u8, Max>(out)?,
+        (K::Min, Ty::Bool) => job.run::<u8, Min>(out)?,
+        _ => return Err(KernelError::Type("this reduction of this type")),
+    }
+    // SAFETY: all pieces have ended, and `out` overlaps nothing that anybody writes now.
+    Ok(!watch || unsafe { out.slice_of::<f32>() }.is_none_or(all_finite))
+}
+
+fn all_finite(xs: &[f32]) -> bool {
+    xs.iter().fold(true, |ok, x| ok & x.is_finite())
+}
+
+/// An element whose blocks a program can give.
+trait Eval: Element + Num {
+    fn block<'b>(eval: &'b mut BlockEval<'_>, start: usize, len: usize) -> &'b [Self];
+}
+impl Eval for f32 {
+    fn block<'b>(eval: &'b mut BlockEval<'_>, start: usize, len: usize) -> &'b [f32] {
+        eval.f32(start, len)
+    }
+}
+impl Eval for i64 {
+    fn block<'b>(eval: &'b mut BlockEval<'_>, start: usize, len: usize) -> &'b [i64] {
+        eval.i64(start, len)
+    }
+}
+impl Eval for u8 {
+    fn block<'b>(eval: &'b mut BlockEval<'_>, start: usize, len: usize) -> &'b [u8] {
+        eval.bool(start, len)
+    }
+}
+
+/// Where elements come from: memory that holds them in order, or a program.
+enum Blocks<'a, T> {
+    Memory(&'a [T]),
+    Program(BlockEval<'a>),
+}
+
+impl<T: Eval> Blocks<'_, T> {
+    /// How many elements one call may ask for.
+    fn most(&self) -> usize {
+        match self {
+            Blocks::Memory(_) => usize::MAX,
+            Blocks::Program(_) => BLOCK,
+        }
+    }
+
+    fn get(&mut self, start: usize, len: usize) -> &[T] {
+        match self {
+            Blocks::Memory(xs) => xs.get(start..start + len).unwrap_or_default(),
+            Blocks::Program(eval) => T::block(eval, start, len),
+        }
+    }
+}
+
+/// The operand that the program merely gives back, and its offset, if that lies in order.
+fn plain_operand(program: &Compiled, dims: &[usize]) -> Option<(usize, usize)> {
+    let Some(Source::Operand { operand, offset, strides, .. }) = program.plain_source() else {
+        return None;
+    };
+    let mut step = 1;
+    for (&d, &s) in dims.iter().zip(strides).rev() {
+        if d != 1 && s != step {
+            return None;
+        }
+        step *= d as isize;
+    }
+    Some((usize::from(*operand), *offset))
+}
+
+struct Job<'a> {
+    program: &'a Compiled,
+    dims: &'a [usize],
+    operands: &'a [Mem<'a>],
+    slots: &'a [f64],
+    keys: &'a [RandomKey],
+    geometry: Geometry,
+}
+
+/// Where results go: to the output, or to a row of partial results for each group.
+#[derive(Clone, Copy)]
+struct Target<T> {
+    ptr: *mut T,
+    len: usize,
+}
+
+impl<T: Copy> Target<T> {
+    /// # Safety
+    /// No two threads may write the same place at a time.
+    #[inline(always)]
+    unsafe fn put(self, at: usize, values: &[T]) {
+        let fits = at.checked_add(values.len()).is_some_and(|end| end <= self.len);
+        debug_assert!(fits);
+        if fits {
+            // SAFETY: inside the target; values are elsewhere (a stack or scratch array).
+            unsafe {
+                std::ptr::copy_nonoverlapping(values.as_ptr(), self.ptr.add(at), values.len());
+            }
+        }
+    }
+}
+
+impl Job<'_> {
+    fn run<T: Eval, F: Fold<T>>(&self, out: Mem<'_>) -> Result<(), KernelError> {
+        let g = &self.geometry;
+        let (kept, reduced) = (g.kept(), g.reduced());
+        if kept == 0 {
+            return Ok(());
+        }
+        // SAFETY: `out` overlaps no operand, and windows are used by one kernel at a time.
+        let Some(result) = (unsafe { out.slice_of_mut::<T>() }) else {
+            return Err(KernelError::Type("output of a reduction"));
+        };
+        if reduced == 0 {
+            result.fill(F::IDENTITY);
+            return Ok(());
+        }
+        let groups = g.groups();
+        if groups == 1 {
+            return self.pieces::<T, F>(result, 1);
+        }
+        // Few results of many elements: groups of chunks, each a whole subtree, then the top.
+        with_scratch(&PARTIALS, groups * kept, |partial: &mut [T]| {
+            self.pieces::<T, F>(partial, groups)?;
+            for (i, slot) in result.iter_mut().enumerate() {
+                let mut top = Pairwise::<T, F>::new();
+                for value in partial.iter().skip(i).step_by(kept) {
+                    top.push(*value);
+                }
+                *slot = F::finish(top.finish());
+            }
+            Ok(())
+        })
+    }
+
+    fn pieces<T: Eval, F: Fold<T>>(&self, to: &mut [T], groups: usize) -> Result<(), KernelError> {
+        let g = &self.geometry;
+        let target = Target { ptr: to.as_mut_ptr(), len: to.len() };
+        let items = g.outers() * g.tiles();
+        let length = g.reduced().div_ceil(groups);
+        let a_piece = (PIECE / (length * g.tile(0).1).max(1)).clamp(1, items);
+        let split = items.div_ceil(a_piece);
+        let trouble: Mutex<Option<KernelError>> = Mutex::new(None);
+        // SAFETY: pieces read the windows and write different results.
+        let shared = unsafe { Shared::new((self, target)) };
+        let each = f64::from(self.program.cost_ns()) + 0.1;
+        let cost = ((g.kept() * g.reduced()) as f64 * each) as u64;
+        pool::run(split * groups, cost, &|piece| {
+            let (job, target) = *shared.get();
+            let (group, part) = (piece / split, piece % split);
+            let items = part * a_piece..((part + 1) * a_piece).min(items);
+            if let Err(error) = job.piece::<T, F>(target, groups, group, items) {
+                let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
+                // The error that one thread alone would meet first.
+                let at = |e: &KernelError| match e {
+                    KernelError::DivisionByZero { position } => *position,
+                    _ => 0,
+                };
+                if trouble.as_ref().is_none_or(|old| at(&error) < at(old)) {
+                    *trouble = Some(error);
+                }
+            }
+        })?;
+        trouble.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    /// Results `items` of one group of chunks.
+    fn piece<T: Eval, F: Fold<T>>(
+        &self,
+        target: Target<T>,
+        groups: usize,
+        group: usize,
+        items: std::ops::Range<usize>,
+    ) -> Result<(), KernelError> {
+        let g = &self.geometry;
+        let mut blocks = match self.in_order::<T>() {
+            Some(xs) => Blocks::Memory(xs),
+            None => Blocks::Program(BlockEval::new(
+                self.program,
+                self.dims,
+                self.operands,
+                self.slots,
+                self.keys,
+            )?),
+        };
+        let range = g.group(groups, group);
+        // Partial results wait for the top of the tree; others get their last touch here.
+        let finish = |v: T| if groups == 1 { F::finish(v) } else { v };
+        let base = group * g.kept();
+        if g.width == 1 && g.rows_follow() && groups == 1 && g.run() <= BLOCK {
+            let n = g.run();
+            let mut results = [F::IDENTITY; BLOCK];
+            let mut item = items.start;
+            while item < items.end {
+                let rows = (BLOCK / n).min(items.end - item);
+                let done = results.get_mut(..rows).unwrap_or_default();
+                short_rows::<T, F>(blocks.get(item * n, rows * n), n, done);
+                // SAFETY: pieces have different items.
+                unsafe { target.put(item, done) };
+                item += rows;
+            }
+        } else if g.width == 1 {
+            for item in items {
+                let result = self.one::<T, F>(&mut blocks, g.outer_start(item), range.clone());
+                // SAFETY: pieces have different items or groups.
+                unsafe { target.put(base + item, &[finish(result)]) };
+            }
+        } else {
+            let most = g.tile(0).1;
+            let chunks = (range.end - range.start).div_ceil(CHUNK);
+            let levels = chunks.ilog2() as usize + 2;
+            with_scratch(&SCRATCH, (LANES + levels) * most, |scratch: &mut [T]| {
+                for item in items {
+                    let (outer, tile) = (item / g.tiles(), item % g.tiles());
+                    let (column, w) = g.tile(tile);
+                    let start = g.outer_start(outer) + column;
+                    let (lanes, levels) = scratch.split_at_mut(LANES * w);
+                    self.columns::<T, F>(&mut blocks, start, range.clone(), w, lanes, levels);
+                    let result = lanes.get_mut(..w).unwrap_or_default();
+                    for v in result.iter_mut() {
+                        *v = finish(*v);
+                    }
+                    // SAFETY: pieces have different items or groups.
+                    unsafe { target.put(base + outer * g.width + column, result) };
+                }
+            });
+        }
+        match blocks {
+            Blocks::Program(eval) => eval.error().map_or(Ok(()), Err),
+            Blocks::Memory(_) => Ok(()),
+        }
+    }
+
+    /// The operand's elements, if the program gives back one that lies in order.
+    fn in_order<T: Eval>(&self) -> Option<&[T]> {
+        let total = self.geometry.kept() * self.geometry.reduced();
+        let (operand, offset) = plain_operand(self.program, self.dims)?;
+        let window = self.operands.get(operand)?.slice(offset, total)?;
+        // SAFETY: operands do not overlap the output, which alone is written.
+        unsafe { window.slice_of::<T>() }
+    }
+
+    /// One result, elements lying one after the other in each run.
+    fn one<T: Eval, F: Fold<T>>(
+        &self,
+        blocks: &mut Blocks<'_, T>,
+        start: usize,
+        range: std::ops::Range<usize>,
+    ) -> T {
+        let (g, most) = (&self.geometry, blocks.most());
+        if g.run() == g.reduced() && most == usize::MAX {
+            return long_run::<T, F>(blocks.get(start + range.start, range.end - range.start));
+        }
+        let mut stream = Stream::<T, F>::new();
+        let mut r = range.start;
+        while r < range.end {
+            let (at, left) = g.reduced_start(r);
+            let len = left.min(range.end - r).min(most);
+            feed_stream::<T, F>(&mut stream, blocks.get(start + at, len));
+            r += len;
+        }
+        stream.finish()
+    }
+
+    /// `w` results side by side, left in the first row of `lanes`.
+    fn columns<T: Eval, F: Fold<T>>(
+        &self,
+        blocks: &mut Blocks<'_, T>,
+        start: usize,
+        range: std::ops::Range<usize>,
+        w: usize,
+        lanes: &mut [T],
+        levels: &mut [T],
+    ) {
+        let (g, most) = (&self.geometry, blocks.most());
+        // Rows that one call may ask for: whole rows lie one after the other, parts of rows only
+        // memory can give several at a time.
+        let rows = if w == g.width {
+            (most / w).max(1)
+        } else if most == usize::MAX {
+            most
+        } else {
+            1
+        };
+        let mut chunks = 0usize;
+        let mut r = range.start;
+        lanes.fill(F::IDENTITY);
+        while r < range.end {
+            let (at, left) = g.reduced_start(r);
+            let to_chunk_end = CHUNK - r % CHUNK;
+            let n = left.min(range.end - r).min(to_chunk_end).min(rows);
+            let xs = blocks.get(start + at, (n - 1) * g.width + w);
+            if w == g.width {
+                add_flat::<T, F>(lanes, r % LANES * w, xs);
+            } else {
+                add_rows::<T, F>(lanes, w, r % LANES, xs, g.width);
+            }
+            r += n;
+            if r % CHUNK == 0 && r < range.end {
+                join_lanes::<T, F>(lanes, w);
+                push_row::<T, F>(lanes, levels, w, chunks);
+                chunks += 1;
+                lanes.fill(F::IDENTITY);
+            }
+        }
+        join_lanes::<T, F>(lanes, w);
+        // The last chunk is the latest of what is left over: join with the earlier from low to high.
+        for level in 0..usize::BITS as usize - chunks.leading_zeros() as usize {
+            if chunks >> level & 1 == 1 {
+                let (Some(later), Some(earlier)) =
+                    (lanes.get_mut(..w), levels.get(level * w..(level + 1) * w))
+                else {
+                    return;
+                };
+                join_before::<T, F>(later, earlier);
+            }
+        }
+    }
+}
+
+/// Puts the first row of `lanes` into the tree of rows, as [`Pairwise::push`] does.
+fn push_row<T: Num, F: Fold<T>>(lanes: &mut [T], levels: &mut [T], w: usize, count: usize) {
+    let level = count.trailing_ones() as usize;
+    let Some(row) = lanes.get_mut(..w) else { return };
+    for earlier in levels.chunks(w).take(level) {
+        join_before::<T, F>(row, earlier);
+    }
+    if let Some(slot) = levels.get_mut(level * w..(level + 1) * w) {
+        slot.copy_from_slice(row);
+    }
+}
+
+leveled!(fn long_run[T: Num, F: Fold<T>](xs: &[T]) -> T => long_run_body);
+#[inline(always)]
+fn long_run_body<const FMA: bool, T: Num, F: Fold<T>>(xs: &[T]) -> T {
+    fold_run::<T, F>(xs)
+}
+
+leveled!(fn feed_stream[T: Num, F: Fold<T>](stream: &mut Stream<T, F>, xs: &[T])
+    => feed_stream_body);
+#[inline(always)]
+fn feed_stream_body<const FMA: bool, T: Num, F: Fold<T>>(stream: &mut Stream<T, F>, xs: &[T]) {
+    stream.feed(xs);
+}
+
+leveled!(
+    /// One result for each row of `n <= 512` elements.
+    fn short_rows[T: Num, F: Fold<T>](xs: &[T], n: usize, out: &mut [T]) => short_rows_body);
+#[inline(always)]
+fn short_rows_body<const FMA: bool, T: Num, F: Fold<T>>(xs: &[T], n: usize, out: &mut [T]) {
+    if n > LANES {
+        for (slot, row) in out.iter_mut().zip(xs.chunks_exact(n)) {
+            *slot = F::finish(fold_run::<T, F>(row));
+        }
+        return;
+    }
+    for (i, slot) in out.iter_mut().enumerate() {
+        let mut lanes = [F::IDENTITY; LANES];
+        if let Some(wide) = xs.get(i * n..).and_then(|rest| rest.first_chunk::<LANES>()) {
+            // Reading on into the next row and dropping that is faster than a loop of `n`.
+            for l in 0..LANES {
+                lanes[l] = if l < n { F::join(F::IDENTITY, wide[l]) } else { F::IDENTITY };
+            }
+        } else {
+            for (lane, &x) in lanes.iter_mut().zip(xs.get(i * n..(i + 1) * n).unwrap_or_default()) {
+                *lane = F::join(F::IDENTITY, x);
+            }
+        }
+        *slot = F::finish(tree::<T, F>(lanes));
+    }
+}
+
+leveled!(
+    /// Adds rows that follow each other to 16 rows of accumulators, round and round from `at` on.
+    fn add_flat[T: Num, F: Fold<T>](lanes: &mut [T], at: usize, xs: &[T]) => add_flat_body);
+#[inline(always)]
+fn add_flat_body<const FMA: bool, T: Num, F: Fold<T>>(lanes: &mut [T], at: usize, xs: &[T]) {
+    let (mut at, mut xs) = (at, xs);
+    while !xs.is_empty() {
+        let (now, later) = xs.split_at((lanes.len() - at).min(xs.len()));
+        for (a, &x) in lanes.iter_mut().skip(at).zip(now) {
+            *a = F::join(*a, x);
+        }
+        (at, xs) = (0, later);
+    }
+}
+
+leveled!(
+    /// Adds parts of rows, `stride` apart, to 16 rows of accumulators of width `w`.
+    fn add_rows[T: Num, F: Fold<T>](lanes: &mut [T], w: usize, lane: usize, xs: &[T],
+        stride: usize) => add_rows_body);
+#[inline(always)]
+fn add_rows_body<const FMA: bool, T: Num, F: Fold<T>>(
+    lanes: &mut [T],
+    w: usize,
+    lane: usize,
+    xs: &[T],
+    stride: usize,
+) {
+    let mut lane = lane;
+    for row in xs.chunks(stride) {
+        for (a, &x) in lanes.iter_mut().skip(lane * w).zip(row.get(..w).unwrap_or_default()) {
+            *a = F::join(*a, x);
+        }
+        lane = (lane + 1) % LANES;
+    }
+}
+
+leveled!(
+    /// The tree over 16 rows of accumulators; the result is in the first.
+    fn join_lanes[T: Num, F: Fold<T>](lanes: &mut [T], w: usize) => join_lanes_body);
+#[inline(always)]
+fn join_lanes_body<const FMA: bool, T: Num, F: Fold<T>>(lanes: &mut [T], w: usize) {
+    for half in [8, 4, 2, 1] {
+        let (low, high) = lanes.split_at_mut(half * w);
+        for (a, &b) in low.iter_mut().zip(high.iter()) {
+            *a = F::join(*a, b);
+        }
+    }
+}
+
+leveled!(fn join_before[T: Num, F: Fold<T>](later: &mut [T], earlier: &[T]) => join_before_body);
+#[inline(always)]
+fn join_before_body<const FMA: bool, T: Num, F: Fold<T>>(later: &mut [T], earlier: &[T]) {
+    for (b, &a) in later.iter_mut().zip(earlier) {
+        *b = F::join(a, *b);
+    }
+}
+
+thread_local! {
+    static PARTIALS: Cell<Vec<u64>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: Cell<Vec<u64>> = const { Cell::new(Vec::new()) };
+}
+
+/// Runs `f` on `len` elements that this thread keeps for the next time.
+fn with_scratch<T: Eval, R>(
+    from: &'static std::thread::LocalKey<Cell<Vec<u64>>>,
+    len: usize,
+    f: impl FnOnce(&mut [T]) -> R,
+) -> R {
+    let mut words = from.take();
+    let wanted = (len * size_of::<T>()).div_ceil(size_of::<u64>());
+    if words.len() < wanted {
+        words.resize(wanted, 0);
+    }
+    // SAFETY: elements are plain numbers no larger and no stricter aligned than u64, any bits are
+    // valid, and there are at least `len` of them.
+    let elements = unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<T>(), len) };
+    let result = f(elements);
+    from.set(words);
+    result
+}

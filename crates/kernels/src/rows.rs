@@ -1,0 +1,595 @@
+//! Softmax and its relatives, row by row, in f32.
+//!
+//! A row is read in vectors of 16, the lanes of [`crate::lanes`], and its sums are added up in that
+//! order. Everything is written so that an output may be the very window of an operand: a vector is
+//! loaded, worked on and stored before the next.
+
+use crate::lanes::{CHUNK, LANES, Pairwise, Sum, tree};
+use crate::levels::leveled;
+use crate::memory::{KernelError, Mem, Shared, Ty};
+use crate::{pool, vmath};
+
+type V = [f32; LANES];
+
+/// Elements a piece of a job has, about.
+const PIECE: usize = 16 * 1024;
+
+/// `exp(x) / sum(exp(x))` of each row of `n`. A row with +inf, NaN, or nothing but -inf is NaN.
+///
+/// # Errors
+/// [`KernelError`] for windows that do not fit.
+pub fn softmax(x: Mem<'_>, out: Mem<'_>, n: usize) -> Result<(), KernelError> {
+    each_row([x], out, n, 1.0, softmax_rows)
+}
+
+/// `x - log(sum(exp(x)))` of each row of `n`; NaN where softmax is.
+///
+/// # Errors
+/// [`KernelError`] for windows that do not fit.
+pub fn log_softmax(x: Mem<'_>, out: Mem<'_>, n: usize) -> Result<(), KernelError> {
+    each_row([x], out, n, 1.0, log_softmax_rows)
+}
+
+/// Gradient of [`softmax`] from its result `y` and the result's gradient `g`: `y * (g - sum(g * y))`.
+///
+/// # Errors
+/// [`KernelError`] for windows that do not fit.
+pub fn softmax_grad(y: Mem<'_>, g: Mem<'_>, dx: Mem<'_>, n: usize) -> Result<(), KernelError> {
+    each_row([y, g], dx, n, 0.3, softmax_grad_rows)
+}
+
+/// Gradient of [`log_softmax`] from its result `y` and the result's gradient `g`:
+/// `g - exp(y) * sum(g)`.
+///
+/// # Errors
+/// [`KernelError`] for windows that do not fit.
+pub fn log_softmax_grad(y: Mem<'_>, g: Mem<'_>, dx: Mem<'_>, n: usize) -> Result<(), KernelError> {
+    each_row([y, g], dx, n, 0.6, log_softmax_grad_rows)
+}
+
+/// Cross-entropy of each row of `n` logits with its i64 target class: `log(sum(exp(x))) - x[target]`.
+/// Rows whose target is `ignore` have loss 0.
+///
+/// # Errors
+/// [`KernelError::Index`] for a target that is no class; others for windows that do not fit.
+pub fn cross_entropy(
+    logits: Mem<'_>,
+    targets: Mem<'_>,
+    loss: Mem<'_>,
+    n: usize,
+    ignore: Option<i64>,
+) -> Result<(), KernelError> {
+    let rows = loss.len();
+    output(&loss, &[logits, targets], false)?;
+    let targets = classes(&logits, targets, rows, n, ignore)?;
+    // SAFETY: the loss overlaps no operand, and windows are used by one kernel at a time.
+    let (x, to) = unsafe { Shared::new((logits.ptr::<f32>(), loss.ptr::<f32>())) }.parts();
+    in_pieces(rows, n, 0.8, |first, count| {
+        let targets = targets.get(first..first + count).unwrap_or_default();
+        // SAFETY: rows `first..first + count` are inside both windows, and no other piece's.
+        unsafe {
+            let x = x.get().add(first * n);
+            cross_entropy_rows(x, (rows - first) * n, targets, to.get().add(first), n, ignore);
+        }
+    })
+}
+
+/// Gradient of [`cross_entropy`]: `(softmax(x) - onehot(target)) * g`, 0 for ignored rows. `g` has
+/// one element a row, or a single one.
+///
+/// # Errors
+/// As [`cross_entropy`].
+pub fn cross_entropy_grad(
+    logits: Mem<'_>,
+    targets: Mem<'_>,
+    g: Mem<'_>,
+    dx: Mem<'_>,
+    n: usize,
+    ignore: Option<i64>,
+) -> Result<(), KernelError> {
+    let rows = targets.len();
+    output(&dx, &[logits], true)?;
+    output(&dx, &[g, targets], false)?;
+    let targets = classes(&logits, targets, rows, n, ignore)?;
+    if g.ty() != Ty::F32 {
+        return Err(KernelError::Type("gradient of a cross-entropy"));
+    }
+    if (g.len() != rows && g.len() != 1) || dx.len() != logits.len() {
+        return Err(KernelError::Bounds("gradient of a cross-entropy"));
+    }
+    let step = usize::from(g.len() == rows);
+    // SAFETY: `dx` overlaps only the logits, and these only as the same window; pieces have
+    // different rows.
+    let (x, to) = unsafe { Shared::new((logits.ptr::<f32>(), dx.ptr::<f32>())) }.parts();
+    // SAFETY: `g` is only read, by one kernel at a time.
+    let Some(g) = (unsafe { g.slice_of::<f32>() }) else { return Ok(()) };
+    in_pieces(rows, n, 1.0, |first, count| {
+        let targets = targets.get(first..first + count).unwrap_or_default();
+        // SAFETY: rows `first..first + count` are inside both windows, and no other piece's. Only
+        // what this piece has not written yet may be read ahead, and no other piece's rows.
+        unsafe {
+            let (x, to) = (x.get().add(first * n), to.get().add(first * n));
+            let g = g.get(first * step..).unwrap_or_default();
+            cross_entropy_grad_rows(x, count * n, targets, g, step, to, n, ignore);
+        }
+    })
+}
+
+impl<A, B> Shared<(A, B)> {
+    /// The two parts, each shared as the pair was.
+    fn parts(self) -> (Shared<A>, Shared<B>) {
+        let (a, b) = self.into_inner();
+        // SAFETY: the promise made for the pair holds for its parts.
+        unsafe { (Shared::new(a), Shared::new(b)) }
+    }
+}
+
+/// The targets, all of them classes or to be ignored.
+fn classes<'a>(
+    logits: &Mem<'a>,
+    targets: Mem<'a>,
+    rows: usize,
+    n: usize,
+    ignore: Option<i64>,
+) -> Result<&'a [i64], KernelError> {
+    if logits.ty() != Ty::F32 || targets.ty() != Ty::I64 {
+        return Err(KernelError::Type("operand of a cross-entropy"));
+    }
+    if targets.len() != rows || rows.checked_mul(n) != Some(logits.len()) {
+        return Err(KernelError::Bounds("operand of a cross-entropy"));
+    }
+    // SAFETY: the callers have checked that the output does not overlap the targets.
+    let Some(slice) = (unsafe { targets.slice_of::<i64>() }) else { return Ok(&[]) };
+    let wrong = |t: &i64| !(0..n as i64).contains(t) && Some(*t) != ignore;
+    match slice.iter().position(wrong) {
+        Some(position) => {
+            let value = slice.get(position).copied().unwrap_or_default();
+            Err(KernelError::Index { position, value, size: n })
+        }
+        None => Ok(slice),
+    }
+}
+
+/// Checks an output against operands; `in_place` allows it to be the same window as one.
+fn output(out: &Mem<'_>, operands: &[Mem<'_>], in_place: bool) -> Result<(), KernelError> {
+    if out.ty() != Ty::F32 || !out.writable() {
+        return Err(KernelError::Type("output of a row kernel"));
+    }
+    if operands.iter().any(|m| m.overlaps(out) && !(in_place && m.same(out))) {
+        return Err(KernelError::Overlap("output of a row kernel"));
+    }
+    Ok(())
+}
+
+/// A kernel on rows: operands, how many elements may be read from each, output, rows, `n`.
+type RowsKernel<const K: usize> = unsafe fn([*const f32; K], usize, *mut f32, usize, usize);
+
+fn each_row<const K: usize>(
+    operands: [Mem<'_>; K],
+    out: Mem<'_>,
+    n: usize,
+    ns: f64,
+    kernel: RowsKernel<K>,
+) -> Result<(), KernelError> {
+    if operands.iter().any(|m| m.ty() != Ty::F32) {
+        return Err(KernelError::Type("operand of a row kernel"));
+    }
+    let rows = if n == 0 { 0 } else { out.len() / n };
+    if rows * n != out.len() || operands.iter().any(|m| m.len() != out.len()) {
+        return Err(KernelError::Bounds("rows"));
+    }
+    output(&out, &operands, true)?;
+    // SAFETY: the output overlaps operands only as the same window; pieces have different rows.
+    let shared = unsafe { Shared::new((operands.map(|m| m.ptr::<f32>()), out.ptr::<f32>())) };
+    in_pieces(rows, n, ns, |first, count| {
+        let (from, to) = shared.get();
+        // SAFETY: rows `first..first + count` are inside all windows and no other piece's; the
+        // kernel reads no further than those rows, since others may be being written.
+        unsafe {
+            let from = from.map(|p| p.add(first * n).cast_const());
+            kernel(from, count * n, to.add(first * n), count, n);
+        }
+    })
+}
+
+/// Cuts rows into pieces of a size that depends on `n` alone; `job(first, count)`.
+fn in_pieces(
+    rows: usize,
+    n: usize,
+    ns: f64,
+    job: impl Fn(usize, usize) + Sync,
+) -> Result<(), KernelError> {
+    let a_piece = (PIECE / n.max(1)).max(1);
+    let cost = (rows as f64 * (n.max(LANES) as f64 * ns + 5.0)) as u64;
+    pool::run(rows.div_ceil(a_piece), cost, &|piece| {
+        let first = piece * a_piece;
+        job(first, a_piece.min(rows - first));
+    })?;
+    Ok(())
+}
+
+/// Loads `count <= 16` elements, `fill` in the other lanes; `readable` elements lie at `p`.
+///
+/// # Safety
+/// `readable >= count` elements may be read at `p`.
+#[inline(always)]
+unsafe fn load(p: *const f32, count: usize, readable: usize, fill: f32) -> V {
+    if readable >= LANES {
+        // Reading on and dropping it is faster than any loop of `count`.
+        // SAFETY: 16 elements may be read.
+        let mut v = unsafe { p.cast::<V>().read_unaligned() };
+        if count < LANES {
+            for (i, x) in v.iter_mut().enumerate() {
+                *x = if i < count { *x } else { fill };
+            }
+        }
+        return v;
+    }
+    let mut v = [fill; LANES];
+    for (i, x) in v.iter_mut().enumerate().take(count) {
+        // SAFETY: i < count.
+        *x = unsafe { p.add(i).read() };
+    }
+    v
+}
+
+/// Stores the first `count <= 16` lanes.
+///
+/// # Safety
+/// `count` elements may be written at `p`.
+#[inline(always)]
+unsafe fn store(p: *mut f32, v: V, count: usize) {
+    // SAFETY: each part ends within `count`.
+    unsafe {
+        if count == LANES {
+            p.cast::<V>().write_unaligned(v);
+            return;
+        }
+        let v = v.as_ptr();
+        let mut i = 0;
+        if count & 8 != 0 {
+            p.cast::<[f32; 8]>().write_unaligned(v.cast::<[f32; 8]>().read_unaligned());
+            i = 8;
+        }
+        if count & 4 != 0 {
+            p.add(i)
+                .cast::<[f32; 4]>()
+                .write_unaligned(v.add(i).cast::<[f32; 4]>().read_unaligned());
+            i += 4;
+        }
+        if count & 2 != 0 {
+            p.add(i)
+                .cast::<[f32; 2]>()
+                .write_unaligned(v.add(i).cast::<[f32; 2]>().read_unaligned());
+            i += 2;
+        }
+        if count & 1 != 0 {
+            p.add(i).write(v.add(i).read());
+        }
+    }
+}
+
+#[inline(always)]
+fn map(v: V, f: impl Fn(f32) -> f32) -> V {
+    let mut out = v;
+    for x in &mut out {
+        *x = f(*x);
+    }
+    out
+}
+
+#[inline(always)]
+fn zip(a: V, b: V, f: impl Fn(f32, f32) -> f32) -> V {
+    let mut out = a;
+    for i in 0..LANES {
+        out[i] = f(a[i], b[i]);
+    }
+    out
+}
+
+/// Calls `f(start, count)` for each vector of a row.
+#[inline(always)]
+fn vectors(n: usize, mut f: impl FnMut(usize, usize)) {
+    let mut i = 0;
+    while i < n {
+        f(i, (n - i).min(LANES));
+        i += LANES;
+    }
+}
+
+/// The sum over a row of what `f(start, count)` gives, 0 in the lanes beyond `count`.
+#[inline(always)]
+fn sum(n: usize, mut f: impl FnMut(usize, usize) -> V) -> f32 {
+    let mut chunks: Option<Pairwise<f32, Sum>> = None;
+    let mut i = 0;
+    loop {
+        let end = n.min(i + CHUNK);
+        let mut lanes = [0.0; LANES];
+        while i < end {
+            lanes = zip(lanes, f(i, (n - i).min(LANES)), |a, b| a + b);
+            i += LANES;
+        }
+        let total = tree::<f32, Sum>(lanes);
+        if chunks.is_none() && end == n {
+            return total; // the usual case, without the tree of chunks
+        }
+        let chunks = chunks.get_or_insert_with(Pairwise::new);
+        chunks.push(total);
+        if end == n {
+            return chunks.finish();
+        }
+    }
+}
+
+/// The largest number of a row: NaNs are passed over, since they come back through the sum.
+///
+/// # Safety
+/// `readable >= n` elements may be read at `x`.
+#[inline(always)]
+unsafe fn max(x: *const f32, n: usize, readable: usize) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    vectors(n, |i, count| {
+        // SAFETY: i + count <= n.
+        let v = unsafe { load(x.add(i), count, readable - i, f32::NEG_INFINITY) };
+        lanes = zip(lanes, v, larger);
+    });
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] = larger(lanes[i], lanes[i + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// `sum(exp(x - m))` of a row; with `keep`, stores the terms.
+///
+/// # Safety
+/// `readable >= n` elements may be read at `x`, and `n` written at `keep` if that is given.
+#[inline(always)]
+unsafe fn sum_exp<const FMA: bool>(
+    x: *const f32,
+    n: usize,
+    readable: usize,
+    m: f32,
+    keep: Option<*mut f32>,
+) -> f32 {
+    sum(n, |i, count| {
+        // SAFETY: i + count <= n.
+        let v = unsafe { load(x.add(i), count, readable - i, f32::NEG_INFINITY) };
+        let mut t = map(v, |x| vmath::exp::<FMA>(x - m));
+        if count < LANES && m == f32::NEG_INFINITY {
+            // The lanes beyond the row would be NaN; so is the row, but let the sum say that.
+            for (i, t) in t.iter_mut().enumerate() {
+                *t = if i < count { *t } else { 0.0 };
+            }
+        }
+        if let Some(keep) = keep {
+            // SAFETY: i + count <= n.
+            unsafe { store(keep.add(i), t, count) };
+        }
+        t
+    })
+}
+
+/// Makes a row NaN in the one form that all paths give.
+///
+/// # Safety
+/// `n` elements may be written at `y`.
+#[inline(never)]
+unsafe fn nan_row(y: *mut f32, n: usize) {
+    for i in 0..n {
+        // SAFETY: i < n.
+        unsafe { y.add(i).write(f32::NAN) };
+    }
+}
+
+/// A wrapper for each level of an unsafe row kernel.
+macro_rules! row_kernel {
+    ($name:ident($($arg:ident: $ty:ty),*) => $body:ident) => {
+        /// # Safety
+        /// The pointers must be good for what the body reads and writes: the rows given.
+        #[allow(clippy::too_many_arguments)]
+        unsafe fn $name($($arg: $ty),*) {
+            leveled!(fn at_level[]($($arg: $ty),*) => inner);
+            #[inline(always)]
+            #[allow(clippy::too_many_arguments)]
+            fn inner<const FMA: bool>($($arg: $ty),*) {
+                // SAFETY: the caller of the outer function vouches for the pointers.
+                unsafe { $body::<FMA>($($arg),*) }
+            }
+            at_level($($arg),*);
+        }
+    };
+}
+
+row_kernel!(softmax_rows(x: [*const f32; 1], readable: usize, y: *mut f32, rows: usize, n: usize)
+    => softmax_body);
+#[inline(always)]
+unsafe fn softmax_body<const FMA: bool>(
+    [x]: [*const f32; 1],
+    readable: usize,
+    y: *mut f32,
+    rows: usize,
+    n: usize,
+) {
+    for row in 0..rows {
+        let at = row * n;
+        // SAFETY: the row is inside, and what follows it may be read up to `readable`.
+        unsafe {
+            let (x, y) = (x.add(at), y.add(at));
+            let m = max(x, n, readable - at);
+            let total = sum_exp::<FMA>(x, n, readable - at, m, Some(y));
+            if total.is_nan() {
+                nan_row(y, n);
+                continue;
+            }
+            let scale = 1.0 / total;
+            vectors(n, |i, count| {
+                let t = load(y.add(i), count, readable - at - i, 0.0);
+                store(y.add(i), map(t, |t| t * scale), count);
+            });
+        }
+    }
+}
+
+row_kernel!(log_softmax_rows(x: [*const f32; 1], readable: usize, y: *mut f32, rows: usize,
+    n: usize) => log_softmax_body);
+#[inline(always)]
+unsafe fn log_softmax_body<const FMA: bool>(
+    [x]: [*const f32; 1],
+    readable: usize,
+    y: *mut f32,
+    rows: usize,
+    n: usize,
+) {
+    for row in 0..rows {
+        let at = row * n;
+        // SAFETY: the row is inside, and what follows it may be read up to `readable`.
+        unsafe {
+            let (x, y) = (x.add(at), y.add(at));
+            let m = max(x, n, readable - at);
+            let total = sum_exp::<FMA>(x, n, readable - at, m, None);
+            if total.is_nan() {
+                nan_row(y, n);
+                continue;
+            }
+            let log = vmath::log::<FMA>(total);
+            vectors(n, |i, count| {
+                let v = load(x.add(i), count, readable - at - i, 0.0);
+                store(y.add(i), map(v, |x| (x - m) - log), count);
+            });
+        }
+    }
+}
+
+row_kernel!(softmax_grad_rows(yg: [*const f32; 2], readable: usize, dx: *mut f32, rows: usize,
+    n: usize) => softmax_grad_body);
+#[inline(always)]
+unsafe fn softmax_grad_body<const FMA: bool>(
+    [y, g]: [*const f32; 2],
+    readable: usize,
+    dx: *mut f32,
+    rows: usize,
+    n: usize,
+) {
+    for row in 0..rows {
+        let at = row * n;
+        // SAFETY: the row is inside, and what follows it may be read up to `readable`.
+        unsafe {
+            let (y, g, dx) = (y.add(at), g.add(at), dx.add(at));
+            let both = |i: usize, count: usize| {
+                let left = readable - at - i;
+                (load(y.add(i), count, left, 0.0), load(g.add(i), count, left, 0.0))
+            };
+            let total = sum(n, |i, count| {
+                let (y, g) = both(i, count);
+                zip(y, g, |y, g| g * y)
+            });
+            vectors(n, |i, count| {
+                let (y, g) = both(i, count);
+                store(dx.add(i), zip(y, g, |y, g| y * (g - total)), count);
+            });
+        }
+    }
+}
+
+row_kernel!(log_softmax_grad_rows(yg: [*const f32; 2], readable: usize, dx: *mut f32, rows: usize,
+    n: usize) => log_softmax_grad_body);
+#[inline(always)]
+unsafe fn log_softmax_grad_body<const FMA: bool>(
+    [y, g]: [*const f32; 2],
+    readable: usize,
+    dx: *mut f32,
+    rows: usize,
+    n: usize,
+) {
+    for row in 0..rows {
+        let at = row * n;
+        // SAFETY: the row is inside, and what follows it may be read up to `readable`.
+        unsafe {
+            let (y, g, dx) = (y.add(at), g.add(at), dx.add(at));
+            let total = sum(n, |i, count| load(g.add(i), count, readable - at - i, 0.0));
+            vectors(n, |i, count| {
+                let left = readable - at - i;
+                let (y, g) = (load(y.add(i), count, left, 0.0), load(g.add(i), count, left, 0.0));
+                store(dx.add(i), zip(y, g, |y, g| g - vmath::exp::<FMA>(y) * total), count);
+            });
+        }
+    }
+}
+
+row_kernel!(cross_entropy_rows(x: *const f32, readable: usize, targets: &[i64], loss: *mut f32,
+    n: usize, ignore: Option<i64>) => cross_entropy_body);
+#[inline(always)]
+unsafe fn cross_entropy_body<const FMA: bool>(
+    x: *const f32,
+    readable: usize,
+    targets: &[i64],
+    loss: *mut f32,
+    n: usize,
+    ignore: Option<i64>,
+) {
+    for (row, &target) in targets.iter().enumerate() {
+        let at = row * n;
+        // SAFETY: the row is inside, what follows it may be read up to `readable`, and a target
+        // that is not to be ignored was checked to be a class.
+        unsafe {
+            let value = if Some(target) == ignore {
+                0.0
+            } else {
+                let x = x.add(at);
+                let m = max(x, n, readable - at);
+                let total = sum_exp::<FMA>(x, n, readable - at, m, None);
+                vmath::log::<FMA>(total) - (x.add(target as usize).read() - m)
+            };
+            loss.add(row).write(if value.is_nan() { f32::NAN } else { value });
+        }
+    }
+}
+
+row_kernel!(cross_entropy_grad_rows(x: *const f32, readable: usize, targets: &[i64], g: &[f32],
+    step: usize, dx: *mut f32, n: usize, ignore: Option<i64>) => cross_entropy_grad_body);
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn cross_entropy_grad_body<const FMA: bool>(
+    x: *const f32,
+    readable: usize,
+    targets: &[i64],
+    g: &[f32],
+    step: usize,
+    dx: *mut f32,
+    n: usize,
+    ignore: Option<i64>,
+) {
+    for (row, &target) in targets.iter().enumerate() {
+        let at = row * n;
+        let g = g.get(row * step).copied().unwrap_or_default();
+        // SAFETY: the row is inside, what follows it may be read up to `readable`, and a target
+        // that is not to be ignored was checked to be a class.
+        unsafe {
+            let (x, dx) = (x.add(at), dx.add(at));
+            if Some(target) == ignore {
+                for i in 0..n {
+                    dx.add(i).write(0.0);
+                }
+                continue;
+            }
+            let m = max(x, n, readable - at);
+            let total = sum_exp::<FMA>(x, n, readable - at, m, Some(dx));
+            if total.is_nan() {
+                nan_row(dx, n);
+                continue;
+            }
+            let scale = 1.0 / total;
+            let of_target = (dx.add(target as usize).read() * scale - 1.0) * g;
+            vectors(n, |i, count| {
+                let t = load(dx.add(i), count, readable - at - i, 0.0);
+                store(dx.add(i), map(t, |t| t * scale * g), count);
+            });
+            dx.add(target as usize).write(of_target);
+        }
+    }
+}

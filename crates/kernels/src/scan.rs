@@ -1,0 +1,74 @@
+//! One pass over a window: all zeros, or a look whether all values are finite.
+
+use crate::levels::leveled;
+use crate::memory::{KernelError, Mem, Ty};
+
+/// Writes zeros everywhere.
+///
+/// # Errors
+/// [`KernelError::Type`] for a window that may not be written.
+pub fn zero(out: Mem<'_>) -> Result<(), KernelError> {
+    if !out.writable() {
+        return Err(KernelError::Type("window to be zeroed"));
+    }
+    // SAFETY: the window has that many bytes, may be written, and zeros are a value of every type.
+    unsafe { out.ptr_bytes().write_bytes(0, out.len() * out.ty().size()) };
+    Ok(())
+}
+
+/// Whether no value is infinite or NaN; integers always are finite.
+pub fn all_finite(x: Mem<'_>) -> bool {
+    match x.ty() {
+        // SAFETY: windows are used by one kernel at a time, so nobody writes while this reads.
+        Ty::F32 => unsafe { x.slice_of::<f32>() }.is_none_or(finite_f32),
+        // SAFETY: as above.
+        Ty::F64 => unsafe { x.slice_of::<f64>() }
+            .is_none_or(|v| v.iter().fold(0.0, |a, &b| a + b * 0.0) == 0.0),
+        _ => true,
+    }
+}
+
+leveled! {
+    fn finite_f32[](x: &[f32]) -> bool => finite_body
+}
+
+/// x * 0 is 0 for finite values and NaN for the others; sums of those tell, without a branch.
+#[inline(always)]
+fn finite_body<const FMA: bool>(x: &[f32]) -> bool {
+    let mut lanes = [0f32; 64];
+    let (blocks, rest) = x.as_chunks::<64>();
+    for block in blocks {
+        for (lane, &v) in lanes.iter_mut().zip(block) {
+            *lane += v * 0.0;
+        }
+    }
+    lanes.iter().chain(rest).fold(0f32, |a, &v| a + v * 0.0) == 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bad_value_anywhere_is_seen() {
+        for n in [0, 1, 63, 64, 65, 1000] {
+            let mut x = vec![f32::MAX; n];
+            assert!(all_finite(Mem::read(&x)));
+            for i in 0..n {
+                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    x[i] = bad;
+                    assert!(!all_finite(Mem::read(&x)), "{bad} at {i} of {n}");
+                }
+                x[i] = -1.0;
+            }
+        }
+    }
+
+    #[test]
+    fn zeroing_needs_a_writable_window() {
+        let mut x = [1.0f32; 7];
+        assert!(zero(Mem::write(&mut x)).is_ok());
+        assert_eq!(x, [0.0; 7]);
+        assert!(zero(Mem::read(&x)).is_err());
+    }
+}

@@ -1,0 +1,115 @@
+//! The two float types that updates work on, and vectors of them.
+
+use crate::memory::Element;
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+/// Elements of a vector.
+pub(super) const LANES: usize = 16;
+
+/// f32 or f64.
+pub(super) trait Real:
+    Element
+    + Default
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+{
+    /// The nearest value of the type.
+    fn of(x: f64) -> Self;
+    /// `self * a + b`, fused where the level can.
+    fn fma<const FMA: bool>(self, a: Self, b: Self) -> Self;
+    /// The square root.
+    fn root(self) -> Self;
+    /// The larger; NaN if either is.
+    fn larger(self, other: Self) -> Self;
+    /// 0 for a subnormal.
+    fn flushed(self) -> Self;
+
+    /// The first `n <= 16` elements at `p`, zeros in the other lanes.
+    ///
+    /// # Safety
+    /// `n` elements may be read at `p`.
+    #[inline(always)]
+    unsafe fn load(p: *const Self, n: usize) -> [Self; LANES] {
+        if n == LANES {
+            // SAFETY: all 16 may be read.
+            return unsafe { p.cast::<[Self; LANES]>().read_unaligned() };
+        }
+        let mut v = [Self::default(); LANES];
+        for (i, x) in v.iter_mut().enumerate().take(n) {
+            // SAFETY: i < n.
+            *x = unsafe { p.add(i).read() };
+        }
+        v
+    }
+
+    /// Stores the first `n <= 16` lanes.
+    ///
+    /// # Safety
+    /// `n` elements may be written at `p`.
+    #[inline(always)]
+    unsafe fn store(p: *mut Self, v: [Self; LANES], n: usize) {
+        if n == LANES {
+            // SAFETY: all 16 may be written.
+            unsafe { p.cast::<[Self; LANES]>().write_unaligned(v) };
+            return;
+        }
+        for (i, x) in v.iter().enumerate().take(n) {
+            // SAFETY: i < n.
+            unsafe { p.add(i).write(*x) };
+        }
+    }
+
+    /// `f` of each lane.
+    #[inline(always)]
+    fn map(mut v: [Self; LANES], f: impl Fn(Self) -> Self) -> [Self; LANES] {
+        for x in &mut v {
+            *x = f(*x);
+        }
+        v
+    }
+
+    /// `f` of each pair of lanes.
+    #[inline(always)]
+    fn zip(
+        mut a: [Self; LANES],
+        b: [Self; LANES],
+        f: impl Fn(Self, Self) -> Self,
+    ) -> [Self; LANES] {
+        for i in 0..LANES {
+            a[i] = f(a[i], b[i]);
+        }
+        a
+    }
+}
+
+macro_rules! real {
+    ($t:ty) => {
+        impl Real for $t {
+            #[inline(always)]
+            fn of(x: f64) -> $t {
+                x as $t
+            }
+            #[inline(always)]
+            fn fma<const FMA: bool>(self, a: $t, b: $t) -> $t {
+                if FMA { self.mul_add(a, b) } else { self * a + b }
+            }
+            #[inline(always)]
+            fn root(self) -> $t {
+                self.sqrt()
+            }
+            #[inline(always)]
+            fn larger(self, other: $t) -> $t {
+                if (other > self) | other.is_nan() { other } else { self }
+            }
+            #[inline(always)]
+            fn flushed(self) -> $t {
+                if self.abs() < <$t>::MIN_POSITIVE { 0.0 } else { self }
+            }
+        }
+    };
+}
+real!(f32);
+real!(f64);

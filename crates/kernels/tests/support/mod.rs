@@ -1,0 +1,97 @@
+//! What the tests of several kernels share.
+#![allow(dead_code)]
+
+use gradus_kernels::isa::{self, Isa};
+use gradus_kernels::memory::{Element, KernelError, Mem, Ty};
+use gradus_kernels::pool;
+use gradus_kernels::program::{MAX_RANK, Program, Source};
+use std::sync::{Mutex, MutexGuard};
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Levels, threads and splitting belong to the process: tests that change them take turns.
+pub fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// Runs `f` at each level with FMA and for several numbers of threads; all must give the same.
+pub fn everywhere<R: PartialEq + std::fmt::Debug>(f: impl Fn() -> R) -> R {
+    let _alone = alone();
+    pool::set_threads(1);
+    pool::set_split_all(false);
+    isa::force(isa::best());
+    let first = f();
+    for level in [Isa::Avx2, Isa::Avx512] {
+        if !isa::force(level) {
+            continue;
+        }
+        for threads in [1, 2, 5] {
+            pool::set_threads(threads);
+            pool::set_split_all(threads > 1);
+            assert_eq!(f(), first, "{} with {threads} threads", level.name());
+        }
+    }
+    isa::force(isa::best());
+    pool::set_threads(2);
+    pool::set_split_all(false);
+    first
+}
+
+/// Small, reproducible numbers.
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub fn f32(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.next() % n.max(1) as u64) as usize
+    }
+}
+
+pub fn f32s(n: usize, seed: u64) -> Vec<f32> {
+    let mut numbers = Numbers(seed.wrapping_mul(77) + 12345);
+    (0..n).map(|_| numbers.f32()).collect()
+}
+
+pub fn bits(xs: &[f32]) -> Vec<u32> {
+    xs.iter().map(|x| x.to_bits()).collect()
+}
+
+/// Row-major strides.
+pub fn strides(dims: &[usize]) -> [isize; MAX_RANK] {
+    let mut out = [0; MAX_RANK];
+    let mut step = 1;
+    for (axis, &d) in dims.iter().enumerate().rev() {
+        out[axis] = step;
+        step *= d as isize;
+    }
+    out
+}
+
+/// A program that gives back operand 0, laid out as said.
+pub fn plain(ty: Ty, strides: [isize; MAX_RANK]) -> Program {
+    Program {
+        sources: vec![Source::Operand { operand: 0, ty, offset: 0, strides }],
+        instrs: vec![],
+        results: vec![0],
+    }
+}
+
+/// Runs a kernel on a fresh output of `len` elements and returns what it wrote.
+pub fn output<T: Element + Default>(
+    len: usize,
+    f: impl FnOnce(Mem<'_>) -> Result<(), KernelError>,
+) -> Result<Vec<T>, KernelError> {
+    let mut out = vec![T::default(); len];
+    f(Mem::write(&mut out))?;
+    Ok(out)
+}

@@ -1,0 +1,208 @@
+//! Optimizer steps against the formulas in f64, and PyTorch's results.
+
+mod support;
+
+use gradus_kernels::memory::{KernelError, Mem};
+use gradus_kernels::update::*;
+use support::{bits, everywhere, f32s};
+
+const SGD: Sgd = Sgd {
+    lr: 0.1,
+    momentum: 0.9,
+    dampening: 0.0,
+    weight_decay: 0.0,
+    nesterov: false,
+    maximize: false,
+    first_step: false,
+};
+const ADAM: Adam = Adam {
+    lr: 1e-3,
+    beta1: 0.9,
+    beta2: 0.999,
+    eps: 1e-8,
+    weight_decay: 0.0,
+    decoupled: false,
+    amsgrad: false,
+    maximize: false,
+    step: 1,
+};
+
+/// One element in f64, written as PyTorch's single-tensor code.
+fn naive(rule: &Rule, p: f64, g: f64, s: [f64; 3]) -> (f64, [f64; 3]) {
+    match rule {
+        Rule::Sgd(r) => {
+            let mut g = if r.maximize { -g } else { g };
+            g += r.weight_decay * p;
+            let mut buf = s[0];
+            if r.momentum != 0.0 {
+                buf = if r.first_step { g } else { r.momentum * buf + (1.0 - r.dampening) * g };
+                g = if r.nesterov { g + r.momentum * buf } else { buf };
+            }
+            (p - r.lr * g, [buf, 0.0, 0.0])
+        }
+        Rule::Adam(r) => {
+            let mut g = if r.maximize { -g } else { g };
+            let mut p = p;
+            if r.decoupled {
+                p *= 1.0 - r.lr * r.weight_decay;
+            } else {
+                g += r.weight_decay * p;
+            }
+            let m = r.beta1 * s[0] + (1.0 - r.beta1) * g;
+            let v = r.beta2 * s[1] + (1.0 - r.beta2) * g * g;
+            let most = if r.amsgrad { s[2].max(v) } else { v };
+            let correct = |b: f64| 1.0 - b.powi(r.step as i32);
+            let denom = most.sqrt() / correct(r.beta2).sqrt() + r.eps;
+            (p - r.lr / correct(r.beta1) * m / denom, [m, v, if r.amsgrad { most } else { 0.0 }])
+        }
+    }
+}
+
+fn rules() -> Vec<Rule> {
+    let mut rules = vec![];
+    for weight_decay in [0.0, 0.01] {
+        for maximize in [false, true] {
+            let sgd = Sgd { weight_decay, maximize, ..SGD };
+            rules.push(Rule::Sgd(Sgd { momentum: 0.0, ..sgd }));
+            rules.push(Rule::Sgd(sgd));
+            rules.push(Rule::Sgd(Sgd { nesterov: true, ..sgd }));
+            rules.push(Rule::Sgd(Sgd { first_step: true, dampening: 0.5, ..sgd }));
+            rules.push(Rule::Sgd(Sgd { dampening: 0.5, ..sgd }));
+            let adam = Adam { weight_decay, maximize, ..ADAM };
+            rules.push(Rule::Adam(adam));
+            rules.push(Rule::Adam(Adam { step: 1000, decoupled: true, ..adam }));
+            rules.push(Rule::Adam(Adam { step: 7, amsgrad: true, beta1: 0.3, ..adam }));
+        }
+    }
+    rules
+}
+
+#[test]
+fn all_rules_in_place_and_out_of_place() {
+    // Sizes around vectors and pieces, in one call.
+    let lens = [1usize, 15, 16, 17, 100, 16 * 1024 + 5, 0, 40_000];
+    let data = |seed: u64| -> Vec<Vec<f32>> {
+        lens.iter().enumerate().map(|(i, &n)| f32s(n, seed + i as u64)).collect()
+    };
+    let (p, g) = (data(1), data(100));
+    let s: Vec<Vec<Vec<f32>>> = (0..3)
+        .map(|k| data(200 + 50 * k).iter().map(|v| v.iter().map(|x| x.abs()).collect()).collect())
+        .collect();
+    for rule in rules() {
+        let in_place = everywhere(|| {
+            let (mut p, mut s) = (p.clone(), s.clone());
+            let [s0, s1, s2] = &mut s[..] else { panic!() };
+            let tensors: Vec<_> = p
+                .iter_mut()
+                .zip(&g)
+                .zip(s0.iter_mut().zip(s1.iter_mut()).zip(s2.iter_mut()))
+                .map(|((p, g), ((a, b), c))| {
+                    let p = Mem::write(p);
+                    let states = [a, b, c].map(|s| Mem::write(s)).map(|m| Some((m, m)));
+                    UpdateTensor { p_src: p, p_dst: p, g: Mem::read(g), states }
+                })
+                .collect();
+            update(&rule, &tensors).unwrap();
+            (
+                p.iter().map(|p| bits(p)).collect::<Vec<_>>(),
+                s.iter().flatten().map(|s| bits(s)).collect::<Vec<_>>(),
+            )
+        });
+        // Out of place, in f32 and f64.
+        for i in 0..lens.len() {
+            let mut out = vec![vec![0.0f32; lens[i]]; 4];
+            let mut it = out.iter_mut();
+            let p_dst = Mem::write(it.next().unwrap());
+            let mut k = 0;
+            let states = [(); 3].map(|()| {
+                let pair = (Mem::read(&s[k][i]), Mem::write(it.next().unwrap()));
+                k += 1;
+                Some(pair)
+            });
+            let t = UpdateTensor { p_src: Mem::read(&p[i]), p_dst, g: Mem::read(&g[i]), states };
+            update(&rule, &[t]).unwrap();
+            assert_eq!(bits(&out[0]), in_place.0[i]);
+            let wide = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+            let (mut p64, g64) = (wide(&p[i]), wide(&g[i]));
+            let mut s64: Vec<_> = s.iter().map(|s| wide(&s[i])).collect();
+            let m = Mem::write(&mut p64);
+            let states = s64.iter_mut().map(|s| Mem::write(s)).map(|m| Some((m, m)));
+            let states: Vec<_> = states.collect();
+            let states = [states[0], states[1], states[2]];
+            update(&rule, &[UpdateTensor { p_src: m, p_dst: m, g: Mem::read(&g64), states }])
+                .unwrap();
+            for j in 0..lens[i] {
+                let old = [0, 1, 2].map(|k| f64::from(s[k][i][j]));
+                let (pe, se) = naive(&rule, f64::from(p[i][j]), f64::from(g[i][j]), old);
+                assert!((p64[j] - pe).abs() < 1e-12, "{rule:?} {j}: {} {pe}", p64[j]);
+                assert!((f64::from(out[0][j]) - pe).abs() < 1e-6, "{rule:?} {j}");
+                for k in 0..rule.states() {
+                    assert!((s64[k][j] - se[k]).abs() < 1e-12);
+                    assert!((f64::from(out[1 + k][j]) - se[k]).abs() < 1e-6);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn pytorch_says_the_same() {
+    // torch.optim.Adam([2.0, -1.0], lr=0.1, weight_decay=0.1), gradient [0.5, 0.25], two steps; by
+    // hand: the first step moves by lr whatever the gradient's size.
+    let mut p = [2.0f32, -1.0];
+    let (mut m, mut v) = ([0.0f32; 2], [0.0f32; 2]);
+    let g = [0.5f32, 0.25];
+    let (mp, mm, mv) = (Mem::write(&mut p), Mem::write(&mut m), Mem::write(&mut v));
+    let t = UpdateTensor {
+        p_src: mp,
+        p_dst: mp,
+        g: Mem::read(&g),
+        states: [Some((mm, mm)), Some((mv, mv)), None],
+    };
+    update(&Rule::Adam(Adam { lr: 0.1, weight_decay: 0.1, ..ADAM }), &[t]).unwrap();
+    assert!((p[0] - 1.9).abs() < 1e-6 && (p[1] + 1.1).abs() < 1e-6, "{p:?}");
+}
+
+#[test]
+fn subnormals_become_zero_and_nan_stays() {
+    let tiny = f32::MIN_POSITIVE;
+    let mut p = [tiny, 1.0, 1.0];
+    let mut buf = [tiny, f32::NAN, -tiny];
+    let g = [0.0f32; 3];
+    let (mp, mb) = (Mem::write(&mut p), Mem::write(&mut buf));
+    let t = UpdateTensor {
+        p_src: mp,
+        p_dst: mp,
+        g: Mem::read(&g),
+        states: [Some((mb, mb)), None, None],
+    };
+    update(&Rule::Sgd(Sgd { momentum: 0.5, ..SGD }), &[t]).unwrap();
+    assert_eq!((buf[0], buf[2]), (0.0, 0.0));
+    assert!(buf[1].is_nan() && p[1].is_nan());
+    assert_eq!((p[0], p[2]), (tiny, 1.0));
+}
+
+#[test]
+fn wrong_windows() {
+    let (mut a, mut b, g) = ([1.0f32; 8], [1.0f32; 8], [1.0f32; 8]);
+    let (a, b) = (Mem::write(&mut a), Mem::write(&mut b));
+    let g = Mem::read(&g);
+    let plain = Rule::Sgd(Sgd { momentum: 0.0, ..SGD });
+    let t = |p_src, p_dst, g| UpdateTensor { p_src, p_dst, g, states: [None; 3] };
+    assert_eq!(update(&plain, &[]), Ok(()));
+    assert_eq!(update(&plain, &[t(a, b, g)]), Ok(()));
+    // The same parameter twice, a gradient that is written, a shifted destination.
+    assert!(matches!(update(&plain, &[t(a, a, g), t(a, a, g)]), Err(KernelError::Overlap(_))));
+    assert!(matches!(update(&plain, &[t(a, a, a)]), Err(KernelError::Overlap(_))));
+    let (low, high) = (a.slice(0, 4).unwrap(), a.slice(1, 4).unwrap());
+    let g4 = g.slice(0, 4).unwrap();
+    assert!(matches!(update(&plain, &[t(low, high, g4)]), Err(KernelError::Overlap(_))));
+    assert!(matches!(update(&plain, &[t(low, low, g)]), Err(KernelError::Bounds(_))));
+    assert!(matches!(update(&plain, &[t(a, g, g)]), Err(KernelError::Type(_))));
+    assert!(matches!(update(&Rule::Sgd(SGD), &[t(a, a, g)]), Err(KernelError::Bounds(_))));
+    let ints = [0i64; 8];
+    assert!(matches!(update(&plain, &[t(a, a, Mem::read(&ints))]), Err(KernelError::Type(_))));
+    // Two halves of one window, and a shared gradient, are fine.
+    let other = a.slice(4, 4).unwrap();
+    assert_eq!(update(&plain, &[t(low, low, g4), t(other, other, g4)]), Ok(()));
+}
