@@ -102,7 +102,7 @@ fn one_at_a_time(p: &Program, dims: &[usize], operands: &[Data], slots: &[f64]) 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(20000))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn fused_programs_do_what_single_instructions_do(seed: u64) {
