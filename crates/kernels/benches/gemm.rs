@@ -4,6 +4,8 @@
 //! One thread; the contestants take turns, and the medians are shown, because the clock of a
 //! shared machine wanders.
 
+#![allow(clippy::print_stdout)] // a table on the screen is what this is for
+
 use gradus_kernels::gemm::{Activation, Gemm, gemm};
 use gradus_kernels::isa::{self, Isa};
 use gradus_kernels::memory::Mem;

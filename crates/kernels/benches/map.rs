@@ -3,6 +3,8 @@
 //! Prints ns an element (best of many samples, one thread) for each function at each level, then
 //! whole fused programs.
 
+#![allow(clippy::print_stdout, clippy::panic)]
+
 use gradus_kernels::isa::{self, Isa};
 use gradus_kernels::map::{self, Compiled};
 use gradus_kernels::memory::{Mem, Ty};

@@ -5,6 +5,8 @@
 //! joined by the tree 8, 4, 2, 1; chunk results are joined by a [`Pairwise`] tree. Nothing of this
 //! depends on memory layout, instruction set or threads, so neither do the bits.
 
+use crate::levels::lanewise;
+
 /// Virtual lanes.
 pub(crate) const LANES: usize = 16;
 /// Elements in a chunk.
@@ -72,7 +74,10 @@ folds! {
 
 /// The tree over the lanes.
 #[inline(always)]
-pub(crate) fn tree<T: Copy, F: Fold<T>>(mut lanes: [T; LANES]) -> T {
+pub(crate) fn tree<T: Copy, F: Fold<T>>(lanes: [T; LANES]) -> T {
+    // The compiler must not look from the tree back into the loop before it: it would cut that
+    // loop's vectors into the pairs that the tree needs.
+    let mut lanes = std::hint::black_box(lanes);
     for i in 0..8 {
         lanes[i] = F::join(lanes[i], lanes[i + 8]);
     }
@@ -168,18 +173,12 @@ pub(crate) fn fold_run<T: Copy, F: Fold<T>>(xs: &[T]) -> T {
         let steps = a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<LANES>().0);
         let steps = steps.zip(c.as_chunks::<LANES>().0.iter().zip(d.as_chunks::<LANES>().0));
         for ((a, b), (c, d)) in steps {
-            for i in 0..LANES {
-                lanes[0][i] = F::join(lanes[0][i], a[i]);
-            }
-            for i in 0..LANES {
-                lanes[1][i] = F::join(lanes[1][i], b[i]);
-            }
-            for i in 0..LANES {
-                lanes[2][i] = F::join(lanes[2][i], c[i]);
-            }
-            for i in 0..LANES {
-                lanes[3][i] = F::join(lanes[3][i], d[i]);
-            }
+            lanes = [
+                lanewise!(lanes[0], *a => |x, y| F::join(x, y)),
+                lanewise!(lanes[1], *b => |x, y| F::join(x, y)),
+                lanewise!(lanes[2], *c => |x, y| F::join(x, y)),
+                lanewise!(lanes[3], *d => |x, y| F::join(x, y)),
+            ];
         }
         for lanes in lanes {
             all.push(tree::<T, F>(lanes));

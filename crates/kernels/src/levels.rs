@@ -34,3 +34,27 @@ macro_rules! leveled {
     };
 }
 pub(crate) use leveled;
+
+/// `lanewise!(v => |x| formula)` and `lanewise!(a, b => |x, y| formula)`: the formula for each lane
+/// of arrays. A macro because a closure is a function of its own, and where several levels share one
+/// the compiler may leave it compiled for none of them.
+macro_rules! lanewise {
+    ($v:expr => |$x:ident| $formula:expr) => {{
+        let mut out = $v;
+        for lane in &mut out {
+            let $x = *lane;
+            *lane = $formula;
+        }
+        out
+    }};
+    ($a:expr, $b:expr => |$x:ident, $y:ident| $formula:expr) => {{
+        let mut out = $a;
+        let other = $b;
+        for (lane, &$y) in out.iter_mut().zip(&other) {
+            let $x = *lane;
+            *lane = $formula;
+        }
+        out
+    }};
+}
+pub(crate) use lanewise;

@@ -199,20 +199,17 @@ fn count_this_thread() {
 /// How long a thread without work spins before it sleeps. A training step has its forks some ten
 /// microseconds apart, and waking a sleeper takes longer than that.
 const SPIN: Duration = Duration::from_micros(50);
-/// How long it keeps its processor to itself while it does; after that it offers it to others.
-const ALONE: Duration = Duration::from_micros(10);
-
-/// Spins, then yields between looks, then gives up.
+/// Spins, then gives up. It does not yield between: on a busy machine the scheduler brings back a
+/// thread that yielded much later than one that slept and is called.
 struct Spin {
     limit: Duration,
     start: Option<Instant>,
     looks: u32,
-    polite: bool,
 }
 
 impl Spin {
     fn new(limit: Duration) -> Spin {
-        Spin { limit, start: None, looks: 0, polite: false }
+        Spin { limit, start: None, looks: 0 }
     }
 }
 
@@ -224,21 +221,15 @@ impl Patience for Spin {
                 self.start = Some(Instant::now());
                 return MAY_SPIN.load(Ordering::Relaxed);
             };
-            let waited = start.elapsed();
-            if waited > self.limit || !MAY_SPIN.load(Ordering::Relaxed) {
+            if start.elapsed() > self.limit || !MAY_SPIN.load(Ordering::Relaxed) {
                 return false;
             }
-            self.polite = waited > ALONE;
         }
-        if self.polite {
-            std::thread::yield_now();
-        } else {
-            std::hint::spin_loop();
-        }
+        std::hint::spin_loop();
         true
     }
 
     fn reset(&mut self) {
-        (self.start, self.looks, self.polite) = (None, 0, false);
+        (self.start, self.looks) = (None, 0);
     }
 }

@@ -5,7 +5,7 @@
 //! loaded, worked on and stored before the next.
 
 use crate::lanes::{CHUNK, LANES, Pairwise, Sum, tree};
-use crate::levels::leveled;
+use crate::levels::{lanewise, leveled};
 use crate::memory::{KernelError, Mem, Shared, Ty};
 use crate::{pool, vmath};
 
@@ -269,56 +269,58 @@ unsafe fn store(p: *mut f32, v: V, count: usize) {
     }
 }
 
-#[inline(always)]
-fn map(v: V, f: impl Fn(f32) -> f32) -> V {
-    let mut out = v;
-    for x in &mut out {
-        *x = f(*x);
-    }
-    out
+/// `for_vectors!(n => |start, count| body)`: the vectors of a row. A macro as [`lanewise`] is one.
+macro_rules! for_vectors {
+    ($n:expr => |$i:ident, $count:ident| $body:expr) => {{
+        let n: usize = $n;
+        let mut $i = 0;
+        while $i < n {
+            let $count = (n - $i).min(LANES);
+            $body;
+            $i += LANES;
+        }
+    }};
 }
 
-#[inline(always)]
-fn zip(a: V, b: V, f: impl Fn(f32, f32) -> f32) -> V {
-    let mut out = a;
-    for i in 0..LANES {
-        out[i] = f(a[i], b[i]);
-    }
-    out
+/// `sum_vectors!(n => |start, count| vector)`: the sum over a row, in the order of
+/// [`crate::lanes`]; the vectors must have 0 in the lanes beyond `count`.
+macro_rules! sum_vectors {
+    ($n:expr => |$i:ident, $count:ident| $vector:expr) => {{
+        let n: usize = $n;
+        let mut chunks: Option<Pairwise<f32, Sum>> = None;
+        let mut $i = 0;
+        loop {
+            let end = n.min($i + CHUNK);
+            let mut lanes: V = [0.0; LANES];
+            while $i < end {
+                let $count = (n - $i).min(LANES);
+                lanes = lanewise!(lanes, $vector => |a, b| a + b);
+                $i += LANES;
+            }
+            let total = tree::<f32, Sum>(lanes);
+            if chunks.is_none() && end == n {
+                break total; // the usual case, without the tree of chunks
+            }
+            let chunks = chunks.get_or_insert_with(Pairwise::new);
+            chunks.push(total);
+            if end == n {
+                break chunks.finish();
+            }
+        }
+    }};
 }
 
-/// Calls `f(start, count)` for each vector of a row.
+/// The largest of the numbers in the lanes.
 #[inline(always)]
-fn vectors(n: usize, mut f: impl FnMut(usize, usize)) {
-    let mut i = 0;
-    while i < n {
-        f(i, (n - i).min(LANES));
-        i += LANES;
-    }
-}
-
-/// The sum over a row of what `f(start, count)` gives, 0 in the lanes beyond `count`.
-#[inline(always)]
-fn sum(n: usize, mut f: impl FnMut(usize, usize) -> V) -> f32 {
-    let mut chunks: Option<Pairwise<f32, Sum>> = None;
-    let mut i = 0;
-    loop {
-        let end = n.min(i + CHUNK);
-        let mut lanes = [0.0; LANES];
-        while i < end {
-            lanes = zip(lanes, f(i, (n - i).min(LANES)), |a, b| a + b);
-            i += LANES;
-        }
-        let total = tree::<f32, Sum>(lanes);
-        if chunks.is_none() && end == n {
-            return total; // the usual case, without the tree of chunks
-        }
-        let chunks = chunks.get_or_insert_with(Pairwise::new);
-        chunks.push(total);
-        if end == n {
-            return chunks.finish();
+fn max_lane(lanes: V) -> f32 {
+    // As in `crate::lanes::tree`: keeps the loop before this one in whole vectors.
+    let mut lanes = std::hint::black_box(lanes);
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] = if lanes[i + half] > lanes[i] { lanes[i + half] } else { lanes[i] };
         }
     }
+    lanes[0]
 }
 
 /// The largest number of a row: NaNs are passed over, since they come back through the sum.
@@ -327,21 +329,13 @@ fn sum(n: usize, mut f: impl FnMut(usize, usize) -> V) -> f32 {
 /// `readable >= n` elements may be read at `x`.
 #[inline(always)]
 unsafe fn max(x: *const f32, n: usize, readable: usize) -> f32 {
-    let larger = |a: f32, b: f32| if b > a { b } else { a };
     let mut lanes = [f32::NEG_INFINITY; LANES];
-    vectors(n, |i, count| {
+    for_vectors!(n => |i, count| {
         // SAFETY: i + count <= n.
         let v = unsafe { load(x.add(i), count, readable - i, f32::NEG_INFINITY) };
-        lanes = zip(lanes, v, larger);
+        lanes = lanewise!(lanes, v => |a, b| if b > a { b } else { a });
     });
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] = larger(lanes[i], lanes[i + half]);
-        }
-        half /= 2;
-    }
-    lanes[0]
+    max_lane(lanes)
 }
 
 /// `sum(exp(x - m))` of a row; with `keep`, stores the terms.
@@ -356,10 +350,10 @@ unsafe fn sum_exp<const FMA: bool>(
     m: f32,
     keep: Option<*mut f32>,
 ) -> f32 {
-    sum(n, |i, count| {
+    sum_vectors!(n => |i, count| {
         // SAFETY: i + count <= n.
         let v = unsafe { load(x.add(i), count, readable - i, f32::NEG_INFINITY) };
-        let mut t = map(v, |x| vmath::exp::<FMA>(x - m));
+        let mut t = lanewise!(v => |x| vmath::exp::<FMA>(x - m));
         if count < LANES && m == f32::NEG_INFINITY {
             // The lanes beyond the row would be NaN; so is the row, but let the sum say that.
             for (i, t) in t.iter_mut().enumerate() {
@@ -405,6 +399,18 @@ macro_rules! row_kernel {
     };
 }
 
+/// Rows of one vector stay in registers: their terms, and the largest element.
+///
+/// # Safety
+/// `readable >= n` elements may be read at `x`, and `n <= 16`.
+#[inline(always)]
+unsafe fn short_row<const FMA: bool>(x: *const f32, n: usize, readable: usize) -> (V, V, f32) {
+    // SAFETY: the caller's promise.
+    let v = unsafe { load(x, n, readable, f32::NEG_INFINITY) };
+    let m = max_lane(v);
+    (v, lanewise!(v => |x| vmath::exp::<FMA>(x - m)), m)
+}
+
 row_kernel!(softmax_rows(x: [*const f32; 1], readable: usize, y: *mut f32, rows: usize, n: usize)
     => softmax_body);
 #[inline(always)]
@@ -427,9 +433,9 @@ unsafe fn softmax_body<const FMA: bool>(
                 continue;
             }
             let scale = 1.0 / total;
-            vectors(n, |i, count| {
+            for_vectors!(n => |i, count| {
                 let t = load(y.add(i), count, readable - at - i, 0.0);
-                store(y.add(i), map(t, |t| t * scale), count);
+                store(y.add(i), lanewise!(t => |t| t * scale), count);
             });
         }
     }
@@ -457,9 +463,9 @@ unsafe fn log_softmax_body<const FMA: bool>(
                 continue;
             }
             let log = vmath::log::<FMA>(total);
-            vectors(n, |i, count| {
+            for_vectors!(n => |i, count| {
                 let v = load(x.add(i), count, readable - at - i, 0.0);
-                store(y.add(i), map(v, |x| (x - m) - log), count);
+                store(y.add(i), lanewise!(v => |x| (x - m) - log), count);
             });
         }
     }
@@ -480,17 +486,15 @@ unsafe fn softmax_grad_body<const FMA: bool>(
         // SAFETY: the row is inside, and what follows it may be read up to `readable`.
         unsafe {
             let (y, g, dx) = (y.add(at), g.add(at), dx.add(at));
-            let both = |i: usize, count: usize| {
+            let total = sum_vectors!(n => |i, count| {
                 let left = readable - at - i;
-                (load(y.add(i), count, left, 0.0), load(g.add(i), count, left, 0.0))
-            };
-            let total = sum(n, |i, count| {
-                let (y, g) = both(i, count);
-                zip(y, g, |y, g| g * y)
+                let (y, g) = (load(y.add(i), count, left, 0.0), load(g.add(i), count, left, 0.0));
+                lanewise!(y, g => |y, g| g * y)
             });
-            vectors(n, |i, count| {
-                let (y, g) = both(i, count);
-                store(dx.add(i), zip(y, g, |y, g| y * (g - total)), count);
+            for_vectors!(n => |i, count| {
+                let left = readable - at - i;
+                let (y, g) = (load(y.add(i), count, left, 0.0), load(g.add(i), count, left, 0.0));
+                store(dx.add(i), lanewise!(y, g => |y, g| y * (g - total)), count);
             });
         }
     }
@@ -511,11 +515,11 @@ unsafe fn log_softmax_grad_body<const FMA: bool>(
         // SAFETY: the row is inside, and what follows it may be read up to `readable`.
         unsafe {
             let (y, g, dx) = (y.add(at), g.add(at), dx.add(at));
-            let total = sum(n, |i, count| load(g.add(i), count, readable - at - i, 0.0));
-            vectors(n, |i, count| {
+            let total = sum_vectors!(n => |i, count| load(g.add(i), count, readable - at - i, 0.0));
+            for_vectors!(n => |i, count| {
                 let left = readable - at - i;
                 let (y, g) = (load(y.add(i), count, left, 0.0), load(g.add(i), count, left, 0.0));
-                store(dx.add(i), zip(y, g, |y, g| g - vmath::exp::<FMA>(y) * total), count);
+                store(dx.add(i), lanewise!(y, g => |y, g| g - vmath::exp::<FMA>(y) * total), count);
             });
         }
     }
@@ -585,9 +589,9 @@ unsafe fn cross_entropy_grad_body<const FMA: bool>(
             }
             let scale = 1.0 / total;
             let of_target = (dx.add(target as usize).read() * scale - 1.0) * g;
-            vectors(n, |i, count| {
+            for_vectors!(n => |i, count| {
                 let t = load(dx.add(i), count, readable - at - i, 0.0);
-                store(dx.add(i), map(t, |t| t * scale * g), count);
+                store(dx.add(i), lanewise!(t => |t| t * scale * g), count);
             });
             dx.add(target as usize).write(of_target);
         }

@@ -6,7 +6,7 @@
 
 mod real;
 
-use crate::levels::leveled;
+use crate::levels::{lanewise, leveled};
 use crate::memory::{Element, KernelError, Mem, Shared, Ty};
 use crate::pool;
 use real::{LANES, Real};
@@ -295,27 +295,27 @@ fn sgd_body<const FMA: bool, T: Real>(with: &SgdWith<T>, part: &Part<T>) {
             let mut p = T::load(part.p.0.add(i), n);
             let mut g = T::load(part.g.add(i), n);
             if f.maximize {
-                g = T::map(g, |g| -g);
+                g = lanewise!(g => |g| -g);
             }
             if f.decays {
-                g = T::zip(g, p, |g, p| p.fma::<FMA>(with.decay, g));
+                g = lanewise!(g, p => |g, p| p.fma::<FMA>(with.decay, g));
             }
             if f.momentum {
                 let (src, dst) = part.states[0];
                 let mut buf = g;
                 if !f.first {
                     buf = T::load(src.add(i), n);
-                    buf = T::zip(buf, g, |b, g| g.fma::<FMA>(with.damped, b * with.momentum));
+                    buf = lanewise!(buf, g => |b, g| g.fma::<FMA>(with.damped, b * with.momentum));
                 }
-                buf = T::map(buf, T::flushed);
+                buf = lanewise!(buf => |b| b.flushed());
                 T::store(dst.add(i), buf, n);
                 g = if f.nesterov {
-                    T::zip(g, buf, |g, b| b.fma::<FMA>(with.momentum, g))
+                    lanewise!(g, buf => |g, b| b.fma::<FMA>(with.momentum, g))
                 } else {
                     buf
                 };
             }
-            p = T::zip(p, g, |p, g| g.fma::<FMA>(with.minus_lr, p).flushed());
+            p = lanewise!(p, g => |p, g| g.fma::<FMA>(with.minus_lr, p).flushed());
             T::store(part.p.1.add(i), p, n);
         }
         i += LANES;
@@ -389,30 +389,30 @@ fn adam_body<const FMA: bool, T: Real>(with: &AdamWith<T>, part: &Part<T>) {
             let mut p = T::load(part.p.0.add(i), n);
             let mut g = T::load(part.g.add(i), n);
             if f.maximize {
-                g = T::map(g, |g| -g);
+                g = lanewise!(g => |g| -g);
             }
             if f.decays && f.decoupled {
-                p = T::map(p, |p| p * with.shrink);
+                p = lanewise!(p => |p| p * with.shrink);
             } else if f.decays {
-                g = T::zip(g, p, |g, p| p.fma::<FMA>(with.decay, g));
+                g = lanewise!(g, p => |g, p| p.fma::<FMA>(with.decay, g));
             }
             let m = T::load(part.states[0].0.add(i), n);
             let base = if with.from_g { g } else { m };
-            let way = T::zip(g, m, |g, m| g - m);
-            let m = T::zip(way, base, |w, b| w.fma::<FMA>(with.toward, b).flushed());
+            let way = lanewise!(g, m => |g, m| g - m);
+            let m = lanewise!(way, base => |w, b| w.fma::<FMA>(with.toward, b).flushed());
             T::store(part.states[0].1.add(i), m, n);
             let v = T::load(part.states[1].0.add(i), n);
-            let v = T::zip(v, g, |v, g| (v * with.beta2 + with.rest2 * g * g).flushed());
+            let v = lanewise!(v, g => |v, g| (v * with.beta2 + with.rest2 * g * g).flushed());
             T::store(part.states[1].1.add(i), v, n);
             let mut largest = v;
             if f.amsgrad {
                 let old = T::load(part.states[2].0.add(i), n);
-                largest = T::zip(old, v, T::larger);
+                largest = lanewise!(old, v => |a, b| a.larger(b));
                 T::store(part.states[2].1.add(i), largest, n);
             }
-            let denom = T::map(largest, |v| v.root() / with.root2 + with.eps);
-            let change = T::zip(m, denom, |m, d| with.minus_step * m / d);
-            T::store(part.p.1.add(i), T::zip(p, change, |p, c| (p + c).flushed()), n);
+            let denom = lanewise!(largest => |v| v.root() / with.root2 + with.eps);
+            let change = lanewise!(m, denom => |m, d| with.minus_step * m / d);
+            T::store(part.p.1.add(i), lanewise!(p, change => |p, c| (p + c).flushed()), n);
         }
         i += LANES;
     }

@@ -267,7 +267,7 @@ fn collect(r: &mut Recorder, s: &mut Scratch, request: Request) {
             | u64::from(leaf) << 16
             | u64::from(held) << 17
             | u64::from(node.grad) << 18
-            | (node.inputs.len() as u64) << 32;
+            | if leaf { 0 } else { (node.inputs.len() as u64) << 32 };
         s.words.push(flags);
         s.words.extend(node.shape.dims().iter().map(|&d| d as u64));
         if leaf {
@@ -288,12 +288,14 @@ fn plan_for(r: &Recorder, s: &mut Scratch, options: Options) -> Result<Arc<Plan>
             .iter()
             .map(|&(slot, _)| {
                 let node = r.node(slot);
+                let leaf = is_leaf(node, recompute);
+                let inputs = if leaf { &[][..] } else { node.inputs.as_slice() };
                 Recorded {
                     op: node.op.clone(),
-                    inputs: node.inputs.iter().map(|&i| r.node(i).local).collect(),
+                    inputs: inputs.iter().map(|&i| r.node(i).local).collect(),
                     shape: node.shape,
                     dtype: node.dtype,
-                    leaf: is_leaf(node, recompute),
+                    leaf,
                     held: node.handles > 0 && node.value.is_none() && !node.op.is_effect(),
                     grad: node.grad,
                 }

@@ -22,8 +22,9 @@ pub(super) unsafe fn copy<T: Copy>(
                 std::ptr::copy_nonoverlapping(src.offset(i * sr), dst.offset(i * dr), columns);
             }
         } else if sr == 1 && dc == 1 {
-            for i in (0..rows).step_by(SQUARE) {
-                for j in (0..columns).step_by(SQUARE) {
+            // Down the rows first: that is along the source, whose lines then come in order.
+            for j in (0..columns).step_by(SQUARE) {
+                for i in (0..rows).step_by(SQUARE) {
                     let size = ((rows - i).min(SQUARE), (columns - j).min(SQUARE));
                     let (i, j) = (i as isize, j as isize);
                     let (from, to) = (src.offset(i + j * sc), dst.offset(i * dr + j));

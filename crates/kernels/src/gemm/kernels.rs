@@ -1,7 +1,7 @@
 //! The tables of kernels, one an instruction set, and the functions with `#[target_feature]`.
 
 use super::pack::{Pack, PackFn, panel, slivers};
-use super::simd::{Plain, Simd};
+use super::simd::{Base, Simd};
 use super::tile::{Tile, TileFn, thin, tile};
 use crate::isa::Isa;
 
@@ -82,7 +82,7 @@ macro_rules! kernels {
     };
 }
 
-kernels!(generic, Plain,);
+kernels!(generic, Base,);
 #[cfg(target_arch = "x86_64")]
 kernels!(avx2, super::super::simd::Avx2, #[target_feature(enable = "avx2,fma")]);
 #[cfg(target_arch = "x86_64")]
@@ -103,7 +103,7 @@ macro_rules! tables {
 }
 
 static GENERIC: Kernels = Kernels {
-    lanes: Plain::LANES,
+    lanes: Base::LANES,
     rows: 4,
     vectors: 2,
     wide: 4,

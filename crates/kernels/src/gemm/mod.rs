@@ -13,6 +13,8 @@
 mod driver;
 mod kernels;
 mod pack;
+#[cfg(not(target_arch = "x86_64"))]
+mod plain;
 mod simd;
 mod tile;
 

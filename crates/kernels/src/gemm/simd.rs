@@ -52,96 +52,11 @@ pub(super) fn prefetch(p: *const f32) {
     let _ = p;
 }
 
-/// Four lanes in plain Rust, for machines of which we know nothing; LLVM makes registers of it.
-#[derive(Clone, Copy)]
-pub(super) struct Plain([f32; 4]);
-
-/// The fused multiply-add only where it is an instruction: elsewhere it would be a library call.
-#[inline(always)]
-fn plain_fma(a: f32, b: f32, c: f32) -> f32 {
-    if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
-        a.mul_add(b, c)
-    } else {
-        a * b + c
-    }
-}
-
-impl Simd for Plain {
-    const LANES: usize = 4;
-    const FREE_MASK: bool = false;
-    type Mask = usize;
-    type Block = [Self; 4];
-
-    #[inline(always)]
-    unsafe fn mask(n: usize) -> usize {
-        n
-    }
-    #[inline(always)]
-    unsafe fn zero() -> Self {
-        Plain([0.0; 4])
-    }
-    #[inline(always)]
-    unsafe fn splat(x: f32) -> Self {
-        Plain([x; 4])
-    }
-    #[inline(always)]
-    unsafe fn load(p: *const f32) -> Self {
-        // SAFETY: the caller says that four elements can be read at p.
-        Plain(unsafe { p.cast::<[f32; 4]>().read_unaligned() })
-    }
-    #[inline(always)]
-    unsafe fn load_mask(p: *const f32, m: usize) -> Self {
-        let mut x = [0.0; 4];
-        for (i, x) in x.iter_mut().enumerate().take(m) {
-            // SAFETY: the caller says that m elements can be read at p.
-            *x = unsafe { *p.add(i) };
-        }
-        Plain(x)
-    }
-    #[inline(always)]
-    unsafe fn store(self, p: *mut f32) {
-        // SAFETY: the caller says that four elements can be written at p.
-        unsafe { p.cast::<[f32; 4]>().write_unaligned(self.0) }
-    }
-    #[inline(always)]
-    unsafe fn store_mask(self, p: *mut f32, m: usize) {
-        for (i, x) in self.0.iter().enumerate().take(m) {
-            // SAFETY: the caller says that m elements can be written at p.
-            unsafe { *p.add(i) = *x };
-        }
-    }
-    #[inline(always)]
-    unsafe fn add(self, o: Self) -> Self {
-        Plain(std::array::from_fn(|i| self.0[i] + o.0[i]))
-    }
-    #[inline(always)]
-    unsafe fn fma(self, b: Self, c: Self) -> Self {
-        Plain(std::array::from_fn(|i| plain_fma(self.0[i], b.0[i], c.0[i])))
-    }
-    #[inline(always)]
-    unsafe fn relu(self) -> Self {
-        Plain(self.0.map(|x| if 0.0 > x { 0.0 } else { x }))
-    }
-    #[inline(always)]
-    unsafe fn keep(self, m: usize) -> Self {
-        Plain(std::array::from_fn(|i| if i < m { self.0[i] } else { 0.0 }))
-    }
-    #[inline(always)]
-    unsafe fn any_nan(self) -> bool {
-        self.0.iter().any(|x| x.is_nan())
-    }
-    #[inline(always)]
-    unsafe fn transpose(p: *const f32, ld: usize, rows: usize, cols: usize) -> [Self; 4] {
-        let mut out = [Plain([0.0; 4]); 4];
-        for i in 0..rows.min(4) {
-            for (j, o) in out.iter_mut().enumerate().take(cols) {
-                // SAFETY: the caller says that rows x cols elements can be read.
-                o.0[i] = unsafe { *p.add(i * ld + j) };
-            }
-        }
-        out
-    }
-}
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) use super::plain::Plain as Base;
+/// What the target has in any case.
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::Sse2 as Base;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) use x86::{Avx2, Avx512};
@@ -150,6 +65,112 @@ pub(super) use x86::{Avx2, Avx512};
 mod x86 {
     use super::Simd;
     use core::arch::x86_64::*;
+
+    /// Four lanes, SSE2: what every x86-64 machine has.
+    #[derive(Clone, Copy)]
+    pub(in super::super) struct Sse2(__m128);
+
+    impl Simd for Sse2 {
+        const LANES: usize = 4;
+        const FREE_MASK: bool = false;
+        type Mask = usize;
+        type Block = [Self; 4];
+
+        #[inline(always)]
+        unsafe fn mask(n: usize) -> usize {
+            n
+        }
+        #[inline(always)]
+        unsafe fn zero() -> Self {
+            // SAFETY: SSE2 is part of x86-64 (and so in all methods below).
+            Sse2(unsafe { _mm_setzero_ps() })
+        }
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> Self {
+            // SAFETY: as in `zero`.
+            Sse2(unsafe { _mm_set1_ps(x) })
+        }
+        #[inline(always)]
+        unsafe fn load(p: *const f32) -> Self {
+            // SAFETY: the caller says that four elements can be read at p.
+            Sse2(unsafe { _mm_loadu_ps(p) })
+        }
+        #[inline(always)]
+        unsafe fn load_mask(p: *const f32, m: usize) -> Self {
+            let mut x = [0.0; 4];
+            // SAFETY: the caller says that m <= 4 elements can be read at p.
+            unsafe {
+                std::ptr::copy_nonoverlapping(p, x.as_mut_ptr(), m);
+                Self::load(x.as_ptr())
+            }
+        }
+        #[inline(always)]
+        unsafe fn store(self, p: *mut f32) {
+            // SAFETY: the caller says that four elements can be written at p.
+            unsafe { _mm_storeu_ps(p, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn store_mask(self, p: *mut f32, m: usize) {
+            let mut x = [0.0; 4];
+            // SAFETY: the caller says that m <= 4 elements can be written at p.
+            unsafe {
+                self.store(x.as_mut_ptr());
+                std::ptr::copy_nonoverlapping(x.as_ptr(), p, m);
+            }
+        }
+        #[inline(always)]
+        unsafe fn add(self, o: Self) -> Self {
+            // SAFETY: as in `zero`.
+            Sse2(unsafe { _mm_add_ps(self.0, o.0) })
+        }
+        #[inline(always)]
+        unsafe fn fma(self, b: Self, c: Self) -> Self {
+            // SAFETY: as in `zero`. Where FMA is part of the target, one rounding.
+            #[cfg(target_feature = "fma")]
+            return Sse2(unsafe { _mm_fmadd_ps(self.0, b.0, c.0) });
+            // SAFETY: as in `zero`.
+            #[cfg(not(target_feature = "fma"))]
+            return Sse2(unsafe { _mm_add_ps(_mm_mul_ps(self.0, b.0), c.0) });
+        }
+        #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            // SAFETY: as in `zero`. The second operand is returned where one is NaN.
+            Sse2(unsafe { _mm_max_ps(_mm_setzero_ps(), self.0) })
+        }
+        #[inline(always)]
+        unsafe fn keep(self, m: usize) -> Self {
+            let mut x = [0.0; 4];
+            // SAFETY: four elements can be written and read at x.
+            unsafe {
+                self.store(x.as_mut_ptr());
+                Self::load_mask(x.as_ptr(), m)
+            }
+        }
+        #[inline(always)]
+        unsafe fn any_nan(self) -> bool {
+            // SAFETY: as in `zero`.
+            unsafe { _mm_movemask_ps(_mm_cmpunord_ps(self.0, self.0)) != 0 }
+        }
+        #[inline(always)]
+        unsafe fn transpose(p: *const f32, ld: usize, rows: usize, cols: usize) -> [Self; 4] {
+            // SAFETY: the caller says that rows x cols elements can be read; nothing else is.
+            unsafe {
+                let mut r = [_mm_setzero_ps(); 4];
+                for (i, r) in r.iter_mut().enumerate().take(rows) {
+                    let q = p.wrapping_add(i * ld);
+                    *r = if cols == 4 { Self::load(q) } else { Self::load_mask(q, cols) }.0;
+                }
+                let (a, b) = (_mm_unpacklo_ps(r[0], r[1]), _mm_unpackhi_ps(r[0], r[1]));
+                let (c, d) = (_mm_unpacklo_ps(r[2], r[3]), _mm_unpackhi_ps(r[2], r[3]));
+                [
+                    Sse2(_mm_movelh_ps(a, c)),
+                    Sse2(_mm_movehl_ps(c, a)),
+                    Sse2(_mm_movelh_ps(b, d)),
+                    Sse2(_mm_movehl_ps(d, b)),
+                ]
+            }
+        }
+    }
 
     /// The number itself. Without this, the compiler works out the offsets of all rows of a square
     /// before a loop over squares, and then loads each one from the stack.

@@ -4,6 +4,8 @@
 //! registers, for so few rows of A that a packed copy of B would not pay. Both end in the same
 //! epilogue. Every lane is one chain of multiply-adds in order of k, whatever the tile's shape.
 
+#![allow(clippy::needless_range_loop)] // rows and registers are indices into several arrays
+
 use super::simd::{Simd, prefetch};
 
 /// What a tile kernel works on. Element (i, k) of A is `a + i * a_row + k * a_col`, and so on.

@@ -6,7 +6,7 @@ use super::lease::{Kept, Lease, Shelf};
 use super::load::Cursor;
 use super::ops;
 use super::prepare::{Line, Mode, Plan, Prepared, reserve};
-use crate::memory::{Element, KernelError, Mem, Ty};
+use crate::memory::{Element, KernelError, Mem};
 use crate::philox;
 use crate::program::RandomKey;
 
@@ -278,15 +278,5 @@ impl<'a> BlockEval<'a> {
     /// The first division by zero met so far; ask once at the end.
     pub(crate) fn error(&self) -> Option<KernelError> {
         self.prepared.error()
-    }
-
-    /// Elements of the iteration space.
-    pub(crate) fn elements(&self) -> usize {
-        self.prepared.elements
-    }
-
-    /// The type of result 0.
-    pub(crate) fn ty(&self) -> Option<Ty> {
-        self.prepared.program.result_ty(0)
     }
 }

@@ -16,6 +16,8 @@ mod lease;
 mod load;
 mod ops;
 mod prepare;
+#[cfg(test)]
+mod tests;
 
 use crate::memory::{KernelError, Mem};
 use crate::program::RandomKey;
@@ -23,7 +25,6 @@ use eval::Worker;
 use prepare::Prepared;
 
 pub use compile::Compiled;
-#[allow(unused_imports)] // for the fused reductions
 pub(crate) use eval::BlockEval;
 
 /// Lanes of a block: registers of 2 KiB, so that a dozen of them fit the first-level cache.

@@ -100,7 +100,7 @@ op1! {
     Round: f32 => f32, |x| v::round::<FMA>(x);
     Trunc: f32 => f32, |x| v::trunc::<FMA>(x);
     IsFinite: f32 => u8, |x| (x.abs() < f32::INFINITY) as u8;
-    IsNan: f32 => u8, |x| (x != x) as u8;
+    IsNan: f32 => u8, |x| x.is_nan() as u8;
     NegI: i64 => i64, |x| x.wrapping_neg();
     AbsI: i64 => i64, |x| x.wrapping_abs();
     SignI: i64 => i64, |x| x.signum();
@@ -123,8 +123,8 @@ op2! {
     DivF: f32 => f32, |a, b| a / b;
     PowF: f32 => f32, |a, b| v::pow::<FMA>(a, b);
     // Written so that a NaN on either side stays.
-    MaxF: f32 => f32, |a, b| if (a > b) | (a != a) { a } else { b };
-    MinF: f32 => f32, |a, b| if (a < b) | (a != a) { a } else { b };
+    MaxF: f32 => f32, |a, b| if (a > b) | a.is_nan() { a } else { b };
+    MinF: f32 => f32, |a, b| if (a < b) | a.is_nan() { a } else { b };
     RemF: f32 => f32, |a, b| remainder(a, b);
     BceLogits: f32 => f32, |a, b| v::bce_logits::<FMA>(a, b);
     EqF: f32 => u8, |a, b| (a == b) as u8;

@@ -378,9 +378,10 @@ impl<'a> Prepared<'a> {
 /// # Safety
 /// As [`Cursor::load`], from the first element on.
 unsafe fn load<T: Copy>(axes: &Axes, base: *const u8, n: usize, to: *mut u8) {
+    let mut cursor = Cursor::START;
     // SAFETY: the caller's promise; elements that were found in place lie outside `to`.
     unsafe {
-        let at = Cursor::START.load::<T>(axes, base.cast(), 0, n, to.cast());
+        let at = cursor.load::<T>(axes, base.cast(), 0, n, to.cast());
         if at.cast::<u8>() != to.cast_const() {
             std::ptr::copy_nonoverlapping(at, to.cast(), n);
         }

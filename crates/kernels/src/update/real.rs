@@ -61,28 +61,6 @@ pub(super) trait Real:
             unsafe { p.add(i).write(*x) };
         }
     }
-
-    /// `f` of each lane.
-    #[inline(always)]
-    fn map(mut v: [Self; LANES], f: impl Fn(Self) -> Self) -> [Self; LANES] {
-        for x in &mut v {
-            *x = f(*x);
-        }
-        v
-    }
-
-    /// `f` of each pair of lanes.
-    #[inline(always)]
-    fn zip(
-        mut a: [Self; LANES],
-        b: [Self; LANES],
-        f: impl Fn(Self, Self) -> Self,
-    ) -> [Self; LANES] {
-        for i in 0..LANES {
-            a[i] = f(a[i], b[i]);
-        }
-        a
-    }
 }
 
 macro_rules! real {

@@ -98,7 +98,7 @@ fn exp_reduce<const FMA: bool>(x: f32) -> (i32, f32) {
 /// e^r for `|r| <= ln(2) / 2`.
 #[inline(always)]
 fn exp_poly<const FMA: bool>(r: f32) -> f32 {
-    let q = [0.499_999_94, 0.166_665_21, 4.166_819_9e-2, 8.368_916e-3, 1.383_518_8e-3];
+    let q = [0.499_999_94, 0.166_665_21, 4.166_82e-2, 8.368_916e-3, 1.383_518_8e-3];
     fma::<FMA>(fma::<FMA>(poly::<FMA, 5>(r, q), r, 1.0), r, 1.0)
 }
 

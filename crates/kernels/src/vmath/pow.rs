@@ -70,6 +70,6 @@ pub fn pow<const FMA: bool>(x: f32, y: f32) -> f32 {
     let odd = integer & (floor::<FMA>(half) != half) & (y.abs() < f32::INFINITY);
     let r = if odd { r.copysign(x) } else { r };
     let bad = (x < 0.0) & (x > f32::NEG_INFINITY) & !integer;
-    let r = if bad | (x != x) | (y != y) { f32::NAN } else { r };
+    let r = if bad | x.is_nan() | y.is_nan() { f32::NAN } else { r };
     if (x == 1.0) | (y == 0.0) { 1.0 } else { r }
 }

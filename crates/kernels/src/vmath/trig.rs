@@ -30,7 +30,7 @@ fn reduce<const FMA: bool>(x: f32) -> (i32, f32) {
 #[inline(always)]
 fn sin_poly<const FMA: bool>(r: f32) -> f32 {
     let s = r * r;
-    let q = poly::<FMA, 4>(s, [-0.166_666_67, 8.333_379e-3, -1.985_306_4e-4, 2.832_510_1e-6]);
+    let q = poly::<FMA, 4>(s, [-0.166_666_67, 8.333_379e-3, -1.985_306_4e-4, 2.832_51e-6]);
     // In this order a zero keeps its sign.
     fma::<FMA>(q, s * r, r)
 }
