@@ -94,20 +94,57 @@ impl Gradients {
     }
 }
 
-/// What a loss depends on.
-struct Reached {
+/// What a loss depends on. Its vectors are kept by the recorder from step to step.
+#[derive(Default)]
+pub(crate) struct Reached {
     /// Leaves that gradients reach: parameters and `with_grad` leaves.
-    leaves: SmallVec<[Slot; 16]>,
+    leaves: Vec<Slot>,
     /// Nodes with a history that gradients flow through.
     inner: Vec<Slot>,
+    stack: Vec<Slot>,
+    /// The leaves to differentiate for, and which group and member each is.
+    targets: Vec<Slot>,
+    found: Vec<(u32, u32)>,
+    picks: Vec<Slot>,
+}
+
+impl Reached {
+    pub(crate) const fn new() -> Reached {
+        Reached {
+            leaves: Vec::new(),
+            inner: Vec::new(),
+            stack: Vec::new(),
+            targets: Vec::new(),
+            found: Vec::new(),
+            picks: Vec::new(),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.leaves.clear();
+        self.inner.clear();
+        self.stack.clear();
+        self.targets.clear();
+        self.found.clear();
+        self.picks.clear();
+    }
+}
+
+/// Runs `f` with the recorder's vectors for a walk.
+fn with_reached<R>(r: &mut Recorder, f: impl FnOnce(&mut Recorder, &mut Reached) -> R) -> R {
+    let mut reached = std::mem::take(&mut r.reached);
+    reached.clear();
+    let result = f(r, &mut reached);
+    r.reached = reached;
+    result
 }
 
 /// Walks from `loss` over everything gradients flow through.
-fn reach(r: &mut Recorder, loss: Slot) -> Result<Reached> {
+fn reach(r: &mut Recorder, loss: Slot, reached: &mut Reached) -> Result<()> {
     r.mark = r.mark.wrapping_add(1);
     let mark = r.mark;
-    let mut reached = Reached { leaves: SmallVec::new(), inner: Vec::new() };
-    let mut stack = vec![loss];
+    let Reached { leaves, inner, stack, .. } = reached;
+    stack.push(loss);
     r.node_mut(loss).mark = mark;
     while let Some(slot) = stack.pop() {
         let node = r.node(slot);
@@ -117,7 +154,7 @@ fn reach(r: &mut Recorder, loss: Slot) -> Result<Reached> {
         if node.inputs.is_empty() {
             match node.consumed {
                 Some(by) => return Err(used_twice(r, slot, by)),
-                None => reached.leaves.push(slot),
+                None => leaves.push(slot),
             }
             continue;
         }
@@ -136,7 +173,7 @@ fn reach(r: &mut Recorder, loss: Slot) -> Result<Reached> {
                 return Err(r.locate(error, node.scope, node.place));
             }
         }
-        reached.inner.push(slot);
+        inner.push(slot);
         for i in 0..r.node(slot).inputs.len() {
             let input = r.node(slot).inputs[i];
             let child = r.node_mut(input);
@@ -147,8 +184,8 @@ fn reach(r: &mut Recorder, loss: Slot) -> Result<Reached> {
         }
     }
     // The walk's order depends on the stack; recording order is what users expect.
-    reached.leaves.sort_unstable_by_key(|&s| r.node(s).seq);
-    Ok(reached)
+    leaves.sort_unstable_by_key(|&s| r.node(s).seq);
+    Ok(())
 }
 
 #[cold]
@@ -222,16 +259,17 @@ fn record_grad(
     loss: Slot,
     seed: Option<Slot>,
     targets: &[Slot],
+    picks: &mut Vec<Slot>,
     place: &'static Location<'static>,
-) -> SmallVec<[Slot; 16]> {
-    let mut inputs: Operands<Slot> = smallvec![loss];
+) {
+    let mut inputs = r.spare_operands();
+    inputs.push(loss);
     inputs.extend(seed);
     inputs.extend(targets.iter().copied());
     let meta = Meta { shape: Shape::SCALAR, dtype: DType::F32 };
     let op = Op::Grad { seeded: seed.is_some() };
     let grad = r.node(loss).grad && r.mode.grad;
     let parent = r.append(op, inputs, meta, grad, place, Side::None);
-    let mut picks = SmallVec::new();
     for (i, &target) in targets.iter().enumerate() {
         let node = r.node(target);
         let meta = Meta { shape: node.shape, dtype: node.dtype };
@@ -244,7 +282,6 @@ fn record_grad(
     // The picks keep their parent alive.
     let node = r.node_mut(parent);
     node.handles = 0;
-    picks
 }
 
 pub(crate) fn backward(
@@ -256,31 +293,27 @@ pub(crate) fn backward(
         take_error(r, loss)?;
         let slot = loss.slot();
         scalar_loss(r, slot, place)?;
-        let reached = reach(r, slot)?;
-        if reached.leaves.is_empty() {
-            let error = unreachable(r, slot, "any parameter");
-            return Err(r.locate(error, 0, place));
-        }
-        // Gradient nodes must not look consumed themselves, so they are recorded first.
-        let picks = record_grad(r, slot, seed.map(Tensor::slot), &reached.leaves, place);
-        for &inner in &reached.inner {
-            r.node_mut(inner).consumed = Some(place);
-        }
-        // What was consumed here cannot be differentiated again, so neither can its gradients.
-        r.stop_grad(&picks);
-        let entries = reached
-            .leaves
-            .iter()
-            .zip(&picks)
-            .map(|(&leaf, &pick)| {
-                let key = match &r.node(leaf).side {
-                    Side::Param(p) => Key::Param(p.cell.id()),
-                    _ => Key::Leaf(leaf, r.generation(leaf)),
-                };
-                (key, r.handle(pick))
-            })
-            .collect::<Vec<_>>();
-        Ok(entries)
+        with_reached(r, |r, reached| {
+            reach(r, slot, reached)?;
+            let Reached { leaves, inner, picks, .. } = reached;
+            if leaves.is_empty() {
+                let error = unreachable(r, slot, "any parameter");
+                return Err(r.locate(error, 0, place));
+            }
+            // Gradient nodes must not look consumed themselves, so they are recorded first.
+            record_grad(r, slot, seed.map(Tensor::slot), leaves, picks, place);
+            for &node in inner.iter() {
+                r.node_mut(node).consumed = Some(place);
+            }
+            // What was consumed here cannot be differentiated again, so neither can its gradients.
+            r.stop_grad(picks);
+            let key = |r: &Recorder, leaf: Slot| match &r.node(leaf).side {
+                Side::Param(p) => Key::Param(p.cell.id()),
+                _ => Key::Leaf(leaf, r.generation(leaf)),
+            };
+            let pairs = leaves.iter().zip(picks.iter());
+            Ok(pairs.map(|(&leaf, &pick)| (key(r, leaf), r.handle(pick))).collect::<Vec<_>>())
+        })
     })?;
     // A parameter recorded under two values has two leaves; its gradient is the sum.
     let mut merged: Vec<(Key, Tensor)> = Vec::with_capacity(entries.len());
@@ -304,67 +337,79 @@ pub(crate) fn record_step(
         take_error(r, loss)?;
         let slot = loss.slot();
         scalar_loss(r, slot, place)?;
-        let reached = reach(r, slot)?;
-        let mut untouched = Vec::new();
-        let mut targets: SmallVec<[Slot; 16]> = SmallVec::new();
-        let mut found: SmallVec<[(u32, u32); 16]> = SmallVec::new();
-        let mark = r.mark;
-        for (g, (group, numbers)) in groups.iter().enumerate() {
-            if numbers.len() != group.rule.numbers() {
-                return Err(Error::internal("an update with the wrong count of numbers"));
-            }
-            for (i, cell) in group.params.iter().enumerate() {
-                let leaves = r.param_leaves(cell.id());
-                let mut any = false;
-                for leaf in leaves {
-                    let node = r.node(leaf);
-                    if node.mark == mark && node.grad {
-                        any = true;
-                        targets.push(leaf);
-                        found.push((g as u32, i as u32));
-                    }
-                }
-                if !any {
-                    untouched.push(cell.id());
-                }
-            }
-        }
-        if targets.is_empty() {
-            let error = unreachable(r, slot, "any parameter of the optimizer");
-            return Err(r.locate(error, 0, place));
-        }
-        let picks = record_grad(r, slot, None, &targets, place);
-        for inner in reached.inner {
-            r.node_mut(inner).consumed = Some(place);
-        }
-        r.stop_grad(&picks);
-        for (g, (group, numbers)) in groups.iter().enumerate() {
-            let mut members: SmallVec<[u32; 16]> = SmallVec::new();
-            let mut inputs: Operands<Slot> = Operands::new();
-            for (&(of, i), &pick) in found.iter().zip(&picks) {
-                if of != g as u32 {
-                    continue;
-                }
-                // A parameter recorded under two values: its gradient is the sum.
-                if members.last() == Some(&i)
-                    && let Some(last) = inputs.last_mut()
-                {
-                    let op = Op::Binary(ops::Binary::Add);
-                    *last = r.record(op, smallvec![*last, pick], None, Side::None, place);
-                    continue;
-                }
-                members.push(i);
-                inputs.push(pick);
-            }
-            if !members.is_empty() {
-                r.record_update(group, members, inputs, numbers, place);
-            }
-        }
-        for &pick in &picks {
-            r.drop_own_handle(pick);
-        }
-        Ok(untouched)
+        with_reached(r, |r, reached| {
+            reach(r, slot, reached)?;
+            record_updates(r, slot, reached, groups, place)
+        })
     })
+}
+
+fn record_updates(
+    r: &mut Recorder,
+    loss: Slot,
+    reached: &mut Reached,
+    groups: &[(&Arc<UpdateGroup>, &[f64])],
+    place: &'static Location<'static>,
+) -> Result<Vec<u64>> {
+    let Reached { inner, targets, found, picks, .. } = reached;
+    let mut untouched = Vec::new();
+    let mark = r.mark;
+    for (g, (group, numbers)) in groups.iter().enumerate() {
+        if numbers.len() != group.rule.numbers() {
+            return Err(Error::internal("an update with the wrong count of numbers"));
+        }
+        for (i, cell) in group.params.iter().enumerate() {
+            let before = targets.len();
+            for leaf in r.param_leaves(cell.id()) {
+                let node = r.node(leaf);
+                if node.mark == mark && node.grad {
+                    targets.push(leaf);
+                    found.push((g as u32, i as u32));
+                }
+            }
+            if targets.len() == before {
+                untouched.push(cell.id());
+            }
+        }
+    }
+    if targets.is_empty() {
+        let error = unreachable(r, loss, "any parameter of the optimizer");
+        return Err(r.locate(error, 0, place));
+    }
+    record_grad(r, loss, None, targets, picks, place);
+    for &node in inner.iter() {
+        r.node_mut(node).consumed = Some(place);
+    }
+    r.stop_grad(picks);
+    for (g, (group, numbers)) in groups.iter().enumerate() {
+        let mut call = r.spare_call(group, numbers);
+        let mut inputs = r.spare_operands();
+        let Some(members) = Arc::get_mut(&mut call).map(|c| &mut c.members) else {
+            return Err(Error::internal("an update call is shared"));
+        };
+        for (&(of, i), &pick) in found.iter().zip(picks.iter()) {
+            if of != g as u32 {
+                continue;
+            }
+            // A parameter recorded under two values: its gradient is the sum.
+            if members.last() == Some(&i)
+                && let Some(last) = inputs.last_mut()
+            {
+                let op = Op::Binary(ops::Binary::Add);
+                *last = r.record(op, smallvec![*last, pick], None, Side::None, place);
+                continue;
+            }
+            members.push(i);
+            inputs.push(pick);
+        }
+        if !inputs.is_empty() {
+            r.record_update(call, inputs, place);
+        }
+    }
+    for &pick in picks.iter() {
+        r.drop_own_handle(pick);
+    }
+    Ok(untouched)
 }
 
 /// The first unreported recording error belongs to whoever asks next.
@@ -404,7 +449,7 @@ pub(crate) fn grad(
                 }
             }
         }
-        reach(r, slot)?;
+        with_reached(r, |r, reached| reach(r, slot, reached))?;
         let mark = r.mark;
         let targets: SmallVec<[Slot; 8]> = xs.iter().map(|x| x.slot()).collect();
         for &target in &targets {
@@ -417,7 +462,8 @@ pub(crate) fn grad(
                     .help("make it with `with_grad()` before using it"));
             }
         }
-        let picks = record_grad(r, slot, cotangent.map(Tensor::slot), &targets, place);
+        let mut picks = Vec::new();
+        record_grad(r, slot, cotangent.map(Tensor::slot), &targets, &mut picks, place);
         Ok(picks.iter().map(|&p| r.handle(p)).collect())
     })
 }

@@ -32,7 +32,7 @@ pub use gradus_kernels::isa::{self, Isa};
 pub use gradus_kernels::pool::{set_split_all, set_threads, threads};
 pub use graph::dtype::{DType, Scalar};
 pub use graph::flush::{StepReport, apply, explain, step, sync};
-pub use graph::recorder::live_nodes;
+pub use graph::recorder::{live_nodes, pending_tensors};
 pub use graph::scope::{Scope, Tag};
 pub use graph::shape::{MAX_RANK, Shape};
 pub use mode::{eager, inference, is_training, no_grad, training};

@@ -43,6 +43,7 @@ pub struct RngState {
 }
 
 /// Draws so far: what is committed, and what is recorded but not yet run.
+#[derive(Clone, Copy)]
 pub(crate) struct Streams {
     seed: Option<u64>,
     committed: [u32; STREAMS],

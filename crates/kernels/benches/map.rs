@@ -284,6 +284,7 @@ fn small() {
 }
 
 fn main() {
+    gradus_kernels::pool::set_threads(1);
     print!("{:28}", "ns an element");
     for isa in levels() {
         print!(" {:>9}", isa.name());

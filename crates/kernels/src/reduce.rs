@@ -11,7 +11,8 @@ mod geometry;
 pub use arg::{ArgKind, argreduce};
 
 use crate::lanes::{
-    CHUNK, Fold, LANES, Max, Min, Num, Pairwise, Prod, Stream, Sum, fold_run, tree,
+    CHUNK, Fold, LANES, Max, Min, Num, Pairwise, Prod, Stream, Sum, feed_four, fold_run,
+    short_tree, tree,
 };
 use crate::levels::leveled;
 use crate::map::{BLOCK, BlockEval, Compiled};
@@ -273,12 +274,12 @@ impl Job<'_> {
         // Partial results wait for the top of the tree; others get their last touch here.
         let finish = |v: T| if groups == 1 { F::finish(v) } else { v };
         let base = group * g.kept();
-        if g.width == 1 && g.rows_follow() && groups == 1 && g.run() <= BLOCK {
+        if g.width == 1 && g.rows_follow() && groups == 1 && g.run() <= CHUNK.min(blocks.most()) {
             let n = g.run();
             let mut results = [F::IDENTITY; BLOCK];
             let mut item = items.start;
             while item < items.end {
-                let rows = (BLOCK / n).min(items.end - item);
+                let rows = (blocks.most() / n).min(BLOCK).min(items.end - item);
                 let done = results.get_mut(..rows).unwrap_or_default();
                 short_rows::<T, F>(blocks.get(item * n, rows * n), n, done);
                 // SAFETY: pieces have different items.
@@ -430,12 +431,22 @@ fn feed_stream_body<const FMA: bool, T: Num, F: Fold<T>>(stream: &mut Stream<T, 
 }
 
 leveled!(
-    /// One result for each row of `n <= 512` elements.
+    /// One result for each row of `n <= 4096` elements.
     fn short_rows[T: Num, F: Fold<T>](xs: &[T], n: usize, out: &mut [T]) => short_rows_body);
 #[inline(always)]
 fn short_rows_body<const FMA: bool, T: Num, F: Fold<T>>(xs: &[T], n: usize, out: &mut [T]) {
     if n > LANES {
-        for (slot, row) in out.iter_mut().zip(xs.chunks_exact(n)) {
+        let (mut fours, mut rows) = (out.chunks_exact_mut(4), xs.chunks_exact(4 * n));
+        for (slots, four) in (&mut fours).zip(&mut rows) {
+            let (a, rest) = four.split_at(n);
+            let (b, rest) = rest.split_at(n);
+            let (c, d) = rest.split_at(n);
+            for (slot, lanes) in slots.iter_mut().zip(feed_four::<T, F>([a, b, c, d])) {
+                *slot = F::finish(tree::<T, F>(lanes));
+            }
+        }
+        let rest = rows.remainder().chunks_exact(n);
+        for (slot, row) in fours.into_remainder().iter_mut().zip(rest) {
             *slot = F::finish(fold_run::<T, F>(row));
         }
         return;
@@ -452,7 +463,7 @@ fn short_rows_body<const FMA: bool, T: Num, F: Fold<T>>(xs: &[T], n: usize, out:
                 *lane = F::join(F::IDENTITY, x);
             }
         }
-        *slot = F::finish(tree::<T, F>(lanes));
+        *slot = F::finish(short_tree::<T, F>(lanes));
     }
 }
 

@@ -4,7 +4,7 @@
 //! order. Everything is written so that an output may be the very window of an operand: a vector is
 //! loaded, worked on and stored before the next.
 
-use crate::lanes::{CHUNK, LANES, Pairwise, Sum, tree};
+use crate::lanes::{CHUNK, LANES, Pairwise, Sum, short_tree, tree};
 use crate::levels::{lanewise, leveled};
 use crate::memory::{KernelError, Mem, Shared, Ty};
 use crate::{pool, vmath};
@@ -312,9 +312,7 @@ macro_rules! sum_vectors {
 
 /// The largest of the numbers in the lanes.
 #[inline(always)]
-fn max_lane(lanes: V) -> f32 {
-    // As in `crate::lanes::tree`: keeps the loop before this one in whole vectors.
-    let mut lanes = std::hint::black_box(lanes);
+fn max_lane(mut lanes: V) -> f32 {
     for half in [8, 4, 2, 1] {
         for i in 0..half {
             lanes[i] = if lanes[i + half] > lanes[i] { lanes[i + half] } else { lanes[i] };
@@ -335,7 +333,7 @@ unsafe fn max(x: *const f32, n: usize, readable: usize) -> f32 {
         let v = unsafe { load(x.add(i), count, readable - i, f32::NEG_INFINITY) };
         lanes = lanewise!(lanes, v => |a, b| if b > a { b } else { a });
     });
-    max_lane(lanes)
+    max_lane(std::hint::black_box(lanes)) // see `tree`
 }
 
 /// `sum(exp(x - m))` of a row; with `keep`, stores the terms.
@@ -399,16 +397,24 @@ macro_rules! row_kernel {
     };
 }
 
-/// Rows of one vector stay in registers: their terms, and the largest element.
+/// A row of one vector, which stays in registers: its elements, the largest, the terms
+/// `exp(x - largest)` and their sum. Bits are those of [`max`] and [`sum_exp`].
 ///
 /// # Safety
 /// `readable >= n` elements may be read at `x`, and `n <= 16`.
 #[inline(always)]
-unsafe fn short_row<const FMA: bool>(x: *const f32, n: usize, readable: usize) -> (V, V, f32) {
+unsafe fn short_row<const FMA: bool>(x: *const f32, n: usize, readable: usize) -> (V, f32, V, f32) {
     // SAFETY: the caller's promise.
     let v = unsafe { load(x, n, readable, f32::NEG_INFINITY) };
+    let v = std::hint::black_box(v); // see `tree`, which is also the reason for the other one
     let m = max_lane(v);
-    (v, lanewise!(v => |x| vmath::exp::<FMA>(x - m)), m)
+    let mut t = lanewise!(v => |x| vmath::exp::<FMA>(x - m));
+    for (i, t) in t.iter_mut().enumerate() {
+        *t = if i < n { *t } else { 0.0 };
+    }
+    // The lanes start from 0, as in every sum: that makes no difference to terms, which are not -0.
+    let t = std::hint::black_box(t);
+    (v, m, t, short_tree::<f32, Sum>(t))
 }
 
 row_kernel!(softmax_rows(x: [*const f32; 1], readable: usize, y: *mut f32, rows: usize, n: usize)
@@ -426,6 +432,16 @@ unsafe fn softmax_body<const FMA: bool>(
         // SAFETY: the row is inside, and what follows it may be read up to `readable`.
         unsafe {
             let (x, y) = (x.add(at), y.add(at));
+            if n <= LANES {
+                let (_, _, t, total) = short_row::<FMA>(x, n, readable - at);
+                let scale = 1.0 / total;
+                if total.is_nan() {
+                    nan_row(y, n);
+                } else {
+                    store(y, lanewise!(t => |t| t * scale), n);
+                }
+                continue;
+            }
             let m = max(x, n, readable - at);
             let total = sum_exp::<FMA>(x, n, readable - at, m, Some(y));
             if total.is_nan() {
@@ -456,6 +472,16 @@ unsafe fn log_softmax_body<const FMA: bool>(
         // SAFETY: the row is inside, and what follows it may be read up to `readable`.
         unsafe {
             let (x, y) = (x.add(at), y.add(at));
+            if n <= LANES {
+                let (v, m, _, total) = short_row::<FMA>(x, n, readable - at);
+                let log = vmath::log::<FMA>(total);
+                if total.is_nan() {
+                    nan_row(y, n);
+                } else {
+                    store(y, lanewise!(v => |x| (x - m) - log), n);
+                }
+                continue;
+            }
             let m = max(x, n, readable - at);
             let total = sum_exp::<FMA>(x, n, readable - at, m, None);
             if total.is_nan() {
@@ -545,8 +571,13 @@ unsafe fn cross_entropy_body<const FMA: bool>(
                 0.0
             } else {
                 let x = x.add(at);
-                let m = max(x, n, readable - at);
-                let total = sum_exp::<FMA>(x, n, readable - at, m, None);
+                let (m, total) = if n <= LANES {
+                    let (_, m, _, total) = short_row::<FMA>(x, n, readable - at);
+                    (m, total)
+                } else {
+                    let m = max(x, n, readable - at);
+                    (m, sum_exp::<FMA>(x, n, readable - at, m, None))
+                };
                 vmath::log::<FMA>(total) - (x.add(target as usize).read() - m)
             };
             loss.add(row).write(if value.is_nan() { f32::NAN } else { value });
@@ -578,6 +609,24 @@ unsafe fn cross_entropy_grad_body<const FMA: bool>(
             if Some(target) == ignore {
                 for i in 0..n {
                     dx.add(i).write(0.0);
+                }
+                continue;
+            }
+            if n <= LANES {
+                let (_, _, t, total) = short_row::<FMA>(x, n, readable - at);
+                let scale = 1.0 / total;
+                if total.is_nan() {
+                    nan_row(dx, n);
+                } else {
+                    let hot = target as usize;
+                    let mut lane = 0;
+                    let grad = lanewise!(t => |t| {
+                        let p = t * scale;
+                        let p = if lane == hot { p - 1.0 } else { p };
+                        lane += 1;
+                        p * g
+                    });
+                    store(dx, grad, n);
                 }
                 continue;
             }

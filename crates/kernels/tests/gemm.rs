@@ -1,5 +1,7 @@
 //! The matrix product: bit for bit against scalar code, and against f64 over random shapes.
 
+#![allow(clippy::unwrap_used)] // in helpers of tests
+
 use gradus_kernels::gemm::{Activation, Gemm, gemm};
 use gradus_kernels::isa::{self, Isa};
 use gradus_kernels::memory::{KernelError, Mem};

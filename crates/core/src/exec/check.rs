@@ -37,9 +37,9 @@ pub(super) fn poison(plan: &Plan, arena: &Arena) {
 
 /// Poisons what is dead after step `at`, and looks at the red zones.
 pub(super) fn after_step(plan: &Plan, arena: &Arena, at: usize) -> Result<(), Fault> {
-    for (b, &(bytes, last)) in plan.buffers.iter().enumerate() {
+    for (b, &(bytes, (first, last))) in plan.buffers.iter().enumerate() {
         let offset = plan.offsets[b];
-        if offset == usize::MAX {
+        if !(first..=last).contains(&at) {
             continue;
         }
         let padded = bytes.max(1).next_multiple_of(ZONE);

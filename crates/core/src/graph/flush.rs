@@ -57,6 +57,8 @@ impl Scratch {
 enum Request {
     /// The value of one tensor.
     Read,
+    /// One operation, in eager mode: its random draws count only with the next step or read.
+    Eager,
     /// Everything that is pending, with all effects.
     Step,
     /// The assignments of one buffer.
@@ -87,7 +89,7 @@ pub(crate) fn read(t: &Tensor) -> Result<Array> {
 /// Runs an operation right after it was recorded; an error turns its tensor into a failed one.
 pub(crate) fn run_eagerly(t: &Tensor) {
     let slot = t.slot();
-    let result = flush(Request::Read, |_, roots| roots.push(slot));
+    let result = flush(Request::Eager, |_, roots| roots.push(slot));
     if let Err(error) = result {
         recorder::with(|r| r.turn_failed(slot, error));
     }
@@ -200,10 +202,13 @@ fn flush(request: Request, roots: impl FnOnce(&Recorder, &mut Vec<Slot>)) -> Res
             error
         })
     });
-    s.outputs = outputs;
-    s.bindings = bindings;
-    s.clear();
-    recorder::with(|r| r.scratch = s);
+    recorder::with(|r| {
+        r.keep_calls(bindings.calls.drain(..));
+        s.outputs = outputs;
+        s.bindings = bindings;
+        s.clear();
+        r.scratch = s;
+    });
     result
 }
 
@@ -357,7 +362,9 @@ fn commit(
             r.cut_history(slot);
         }
     }
-    r.streams.commit();
+    if request != Request::Eager {
+        r.streams.commit();
+    }
     r.tidy_pending(request == Request::Step);
 }
 

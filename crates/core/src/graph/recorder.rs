@@ -102,6 +102,9 @@ pub(crate) struct Recorder {
     first_error: Option<Error>,
     release: Vec<Slot>,
     tidy_at: usize,
+    spare_lists: Vec<Operands<Slot>>,
+    spare_calls: Vec<Arc<UpdateCall>>,
+    pub(crate) reached: crate::autodiff::Reached,
     pub(crate) scratch: super::flush::Scratch,
 }
 
@@ -135,6 +138,9 @@ impl Recorder {
             first_error: None,
             release: Vec::new(),
             tidy_at: 64,
+            spare_lists: Vec::new(),
+            spare_calls: Vec::new(),
+            reached: crate::autodiff::Reached::new(),
             scratch: super::flush::Scratch::new(),
         }
     }
@@ -255,13 +261,17 @@ impl Recorder {
             if matches!(node.op, Op::Custom(_)) {
                 node.op = Op::Leaf;
             }
-            let inputs = std::mem::take(&mut node.inputs);
-            for input in inputs {
+            let mut inputs = std::mem::take(&mut node.inputs);
+            for &input in &inputs {
                 let node = &mut self.nodes[input as usize];
                 node.consumers -= 1;
                 if node.handles == 0 && node.consumers == 0 {
                     stack.push(input);
                 }
+            }
+            if inputs.spilled() && self.spare_lists.len() < 16 {
+                inputs.clear();
+                self.spare_lists.push(inputs);
             }
             self.free.push(slot);
             self.live -= 1;
@@ -466,17 +476,46 @@ impl Recorder {
     /// Records the effect that updates members of a group from their gradients.
     pub(crate) fn record_update(
         &mut self,
-        group: &Arc<UpdateGroup>,
-        members: smallvec::SmallVec<[u32; 16]>,
+        call: Arc<UpdateCall>,
         grads: Operands<Slot>,
-        numbers: &[f64],
         place: &'static Location<'static>,
     ) {
-        let call = UpdateCall { group: Arc::clone(group), members, numbers: numbers.into() };
         let meta = Meta { shape: Shape::SCALAR, dtype: DType::F32 };
-        let op = Op::Update(group.rule);
-        let slot = self.append(op, grads, meta, false, place, Side::Update(Arc::new(call)));
+        let op = Op::Update(call.group.rule);
+        let slot = self.append(op, grads, meta, false, place, Side::Update(call));
         self.hold_effect(slot);
+    }
+
+    /// An empty operand list, with the memory of an old long one if there is any.
+    pub(crate) fn spare_operands(&mut self) -> Operands<Slot> {
+        self.spare_lists.pop().unwrap_or_default()
+    }
+
+    /// A call without members that nobody shares, reused if possible.
+    pub(crate) fn spare_call(&mut self, group: &Arc<UpdateGroup>, numbers: &[f64]) -> Arc<UpdateCall> {
+        while let Some(mut call) = self.spare_calls.pop() {
+            if let Some(c) = Arc::get_mut(&mut call) {
+                c.group = Arc::clone(group);
+                c.members.clear();
+                c.numbers.clear();
+                c.numbers.extend_from_slice(numbers);
+                return call;
+            }
+        }
+        Arc::new(UpdateCall {
+            group: Arc::clone(group),
+            members: Vec::new(),
+            numbers: numbers.to_vec(),
+        })
+    }
+
+    /// Keeps the memory of calls that have run.
+    pub(crate) fn keep_calls(&mut self, calls: impl Iterator<Item = Arc<UpdateCall>>) {
+        for call in calls {
+            if self.spare_calls.len() < 16 {
+                self.spare_calls.push(call);
+            }
+        }
     }
 
     /// The handle of a new node becomes the reference of the effect list.
@@ -753,4 +792,20 @@ pub(crate) fn peek(tensor: &Tensor) -> Meta {
 #[doc(hidden)]
 pub fn live_nodes() -> usize {
     with(|r| r.live)
+}
+
+/// Handles on everything that is recorded and has not run; for tests of observation.
+#[doc(hidden)]
+pub fn pending_tensors() -> Vec<Tensor> {
+    with(|r| {
+        let pending = r.pending.clone();
+        let mut out = Vec::new();
+        for (slot, generation) in pending {
+            if r.alive(slot, generation) && r.node(slot).value.is_none() {
+                r.node_mut(slot).handles += 1;
+                out.push(r.handle(slot));
+            }
+        }
+        out
+    })
 }

@@ -103,7 +103,7 @@ impl Shape {
     /// This shape with an axis inserted; unchanged when it is full.
     #[must_use]
     pub fn insert(&self, axis: usize, size: usize) -> Shape {
-        let mut dims = self.dims().to_vec();
+        let mut dims = smallvec::SmallVec::<[usize; MAX_RANK]>::from_slice(self.dims());
         dims.insert(axis.min(dims.len()), size);
         Shape::new(&dims)
     }

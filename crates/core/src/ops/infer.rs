@@ -343,7 +343,7 @@ fn matmul(op: &Op, a: &Meta, b: &Meta) -> Result<Meta> {
             format!("batch axes {batch_a} and {batch_b} do not broadcast"),
         ));
     };
-    let mut dims = batch.dims().to_vec();
+    let mut dims = smallvec::SmallVec::<[usize; 8]>::from_slice(batch.dims());
     dims.extend([m, n]);
     let shape = Shape::new(&dims);
     shape.check("matmul")?;

@@ -115,8 +115,8 @@ impl UpdateGroup {
 pub(crate) struct UpdateCall {
     pub(crate) group: Arc<UpdateGroup>,
     /// For each gradient operand of the node, the parameter's index in the group.
-    pub(crate) members: smallvec::SmallVec<[u32; 16]>,
-    pub(crate) numbers: smallvec::SmallVec<[f64; 6]>,
+    pub(crate) members: Vec<u32>,
+    pub(crate) numbers: Vec<f64>,
 }
 
 /// Records the update of a group from gradients; `grads[i]` belongs to parameter `members[i]`.
@@ -151,8 +151,14 @@ pub(crate) fn record(
         }
     }
     recorder::with(|r| {
-        let inputs = grads.iter().map(|t| t.slot()).collect();
-        r.record_update(group, members.into(), inputs, numbers, place);
-    });
-    Ok(())
+        let mut call = r.spare_call(group, numbers);
+        let Some(c) = Arc::get_mut(&mut call) else {
+            return Err(Error::internal("an update call is shared"));
+        };
+        c.members.extend_from_slice(members);
+        let mut inputs = r.spare_operands();
+        inputs.extend(grads.iter().map(|t| t.slot()));
+        r.record_update(call, inputs, place);
+        Ok(())
+    })
 }

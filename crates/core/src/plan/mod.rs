@@ -36,8 +36,8 @@ pub(crate) struct Plan {
     pub(crate) reference_outputs: Vec<(u32, Val)>,
     /// Values in `reference` that must be finite.
     pub(crate) reference_watch: Vec<Val>,
-    /// Of each buffer: bytes, and the step after which it is dead (for check mode).
-    pub(crate) buffers: Vec<(usize, usize)>,
+    /// Of each buffer: bytes, and its first and last step (for check mode).
+    pub(crate) buffers: Vec<(usize, (usize, usize))>,
 }
 
 /// How plans are made.
@@ -67,7 +67,7 @@ pub(crate) fn compile(recorded: &[Recorded], options: Options) -> Result<Plan> {
         return Err(too_large(&simple.ir, &lowered, &layout));
     }
     let buffers =
-        lowered.buffers.iter().zip(&layout.lives).map(|(b, life)| (b.bytes(), life.1)).collect();
+        lowered.buffers.iter().zip(&layout.lives).map(|(b, &life)| (b.bytes(), life)).collect();
     Ok(Plan {
         steps: lowered.steps,
         offsets: layout.offsets,

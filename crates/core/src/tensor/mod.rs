@@ -154,7 +154,7 @@ impl Tensor {
             .help("use `to_vec`, or reduce it first (`mean`, `sum`)"));
         }
         let array = self.to_array()?;
-        array.to_f64().first().copied().ok_or_else(|| Error::internal("item: empty array"))
+        array.first_f64().ok_or_else(|| Error::internal("item: empty array"))
     }
 
     /// A leaf with this value that gradients reach (`requires_grad` elsewhere).

@@ -33,6 +33,7 @@ pub(super) struct Tables {
 
 /// The kernels of a level, for a product of this size.
 #[inline]
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 pub(super) fn of(isa: Isa, m: usize, n: usize) -> &'static Kernels {
     match isa {
         // The bits are the same, and turning a smaller square takes less time.

@@ -1,4 +1,5 @@
-//! Registers in plain Rust, for targets other than x86-64; LLVM makes real ones of them.
+//! Registers for targets other than x86-64: in plain Rust, and NEON on top of it where that is
+//! part of the target, because LLVM turns only some of the plain code into vector instructions.
 
 use super::simd::Simd;
 
@@ -90,5 +91,105 @@ impl Simd for Plain {
             }
         }
         out
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+pub(super) use neon::Neon;
+
+#[cfg(target_arch = "aarch64")]
+mod neon {
+    use super::{Plain, Simd};
+    use core::arch::aarch64::*;
+
+    /// Four lanes, NEON: what every aarch64 machine has.
+    #[derive(Clone, Copy)]
+    pub(in super::super) struct Neon(float32x4_t);
+
+    impl Neon {
+        #[inline(always)]
+        fn plain(self) -> Plain {
+            let mut x = [0.0; 4];
+            // SAFETY: NEON is part of the target, and x has four elements.
+            unsafe { vst1q_f32(x.as_mut_ptr(), self.0) };
+            Plain(x)
+        }
+
+        #[inline(always)]
+        fn from(x: Plain) -> Neon {
+            // SAFETY: NEON is part of the target, and x has four elements.
+            Neon(unsafe { vld1q_f32(x.0.as_ptr()) })
+        }
+    }
+
+    impl Simd for Neon {
+        const LANES: usize = 4;
+        const FREE_MASK: bool = false;
+        type Mask = usize;
+        type Block = [Self; 4];
+
+        #[inline(always)]
+        unsafe fn mask(n: usize) -> usize {
+            n
+        }
+        #[inline(always)]
+        unsafe fn zero() -> Self {
+            Self::from(Plain([0.0; 4]))
+        }
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> Self {
+            // SAFETY: NEON is part of the target (and so in all methods below).
+            Neon(unsafe { vdupq_n_f32(x) })
+        }
+        #[inline(always)]
+        unsafe fn load(p: *const f32) -> Self {
+            // SAFETY: the caller says that four elements can be read at p.
+            Neon(unsafe { vld1q_f32(p) })
+        }
+        #[inline(always)]
+        unsafe fn load_mask(p: *const f32, m: usize) -> Self {
+            // SAFETY: the caller says that m elements can be read at p.
+            Self::from(unsafe { Plain::load_mask(p, m) })
+        }
+        #[inline(always)]
+        unsafe fn store(self, p: *mut f32) {
+            // SAFETY: the caller says that four elements can be written at p.
+            unsafe { vst1q_f32(p, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn store_mask(self, p: *mut f32, m: usize) {
+            // SAFETY: the caller says that m elements can be written at p.
+            unsafe { self.plain().store_mask(p, m) }
+        }
+        #[inline(always)]
+        unsafe fn add(self, o: Self) -> Self {
+            // SAFETY: as in `splat`.
+            Neon(unsafe { vaddq_f32(self.0, o.0) })
+        }
+        #[inline(always)]
+        unsafe fn fma(self, b: Self, c: Self) -> Self {
+            // SAFETY: as in `splat`; the sum comes first here.
+            Neon(unsafe { vfmaq_f32(c.0, self.0, b.0) })
+        }
+        #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            // SAFETY: a method of plain Rust.
+            Self::from(unsafe { self.plain().relu() })
+        }
+        #[inline(always)]
+        unsafe fn keep(self, m: usize) -> Self {
+            // SAFETY: a method of plain Rust.
+            Self::from(unsafe { self.plain().keep(m) })
+        }
+        #[inline(always)]
+        unsafe fn any_nan(self) -> bool {
+            // SAFETY: a method of plain Rust.
+            unsafe { self.plain().any_nan() }
+        }
+        #[inline(always)]
+        unsafe fn transpose(p: *const f32, ld: usize, rows: usize, cols: usize) -> [Self; 4] {
+            // SAFETY: the caller says that rows x cols elements can be read.
+            unsafe { Plain::transpose(p, ld, rows, cols) }.map(Self::from)
+        }
     }
 }

@@ -52,7 +52,9 @@ pub(super) fn prefetch(p: *const f32) {
     let _ = p;
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
+pub(super) use super::plain::Neon as Base;
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) use super::plain::Plain as Base;
 /// What the target has in any case.
 #[cfg(target_arch = "x86_64")]

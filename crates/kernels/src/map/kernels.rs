@@ -65,20 +65,19 @@ unsafe fn step<P: Op3, const FMA: bool, const N: usize, const B: bool, const C: 
             Some(n) => load_part(c.add(i), n),
         };
         let mut w = [P::O::default(); N];
-        for j in 0..N {
-            w[j] = P::lane::<FMA>(x[j], y[j], z[j]);
-        }
-        if P::PATCHED {
-            let mut any = 0;
-            for v in x {
-                any |= P::needs_patch(v) as u32;
+        if P::PATCHED && x.iter().fold(false, |any, &v| any | P::needs_patch(v)) {
+            // Rare, so on its own: with a patch in the loop below, `x` and `w` could not stay in
+            // registers. The other lanes get the same bits as there.
+            for j in 0..N {
+                w[j] = if P::needs_patch(x[j]) {
+                    P::patch::<FMA>(x[j])
+                } else {
+                    P::lane::<FMA>(x[j], y[j], z[j])
+                };
             }
-            if any != 0 {
-                for j in 0..N {
-                    if P::needs_patch(x[j]) {
-                        w[j] = P::patch::<FMA>(x[j]);
-                    }
-                }
+        } else {
+            for j in 0..N {
+                w[j] = P::lane::<FMA>(x[j], y[j], z[j]);
             }
         }
         match part {

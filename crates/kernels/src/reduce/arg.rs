@@ -1,6 +1,6 @@
 //! Where the largest or smallest element is.
 
-use crate::levels::leveled;
+use crate::levels::{lanewise, leveled};
 use crate::memory::{Element, KernelError, Mem, Shared, Ty};
 use crate::pool;
 
@@ -97,31 +97,64 @@ fn all<T: Order>(
     // SAFETY: pieces write different results.
     let to = unsafe { Shared::new(out.as_mut_ptr()) };
     pool::run(items.div_ceil(a_piece), xs.len() as u64, &|piece| {
-        for item in piece * a_piece..((piece + 1) * a_piece).min(items) {
+        let own = piece * a_piece..((piece + 1) * a_piece).min(items);
+        if inner == 1 {
+            let slab = xs.get(own.start * len..own.end * len).unwrap_or_default();
+            // SAFETY: these results are inside, and no other piece's.
+            let results =
+                unsafe { std::slice::from_raw_parts_mut(to.get().add(own.start), own.len()) };
+            rows::<T>(slab, len, max, results);
+            return;
+        }
+        for item in own {
             let (o, column) = (item / tiles, item % tiles * TILE);
             let w = (inner - column).min(TILE);
             let slab = xs.get(o * len * inner + column..(o + 1) * len * inner).unwrap_or_default();
             // SAFETY: results o * inner + column .. + w are inside, and no other item's.
             let results =
                 unsafe { std::slice::from_raw_parts_mut(to.get().add(o * inner + column), w) };
-            if inner == 1 {
-                for slot in results {
-                    *slot = row::<T>(slab, max);
-                }
-            } else {
-                columns::<T>(slab, inner, max, results);
-            }
+            columns::<T>(slab, inner, max, results);
         }
     })?;
     Ok(())
 }
 
-leveled!(fn row[T: Order](xs: &[T], max: bool) -> i64 => row_body);
+leveled!(
+    /// One result for each row of `n`.
+    fn rows[T: Order](xs: &[T], n: usize, max: bool, out: &mut [i64]) => rows_body);
 #[inline(always)]
-fn row_body<const FMA: bool, T: Order>(xs: &[T], max: bool) -> i64 {
+fn rows_body<const FMA: bool, T: Order>(xs: &[T], n: usize, max: bool, out: &mut [i64]) {
+    for (slot, row) in out.iter_mut().zip(xs.chunks_exact(n)) {
+        let at = match n {
+            0..LANES => tiny_row::<T>(row, max),
+            LANES..LONG => one_row::<T>(row, max),
+            _ => long_row::<T>(row, max),
+        };
+        *slot = at as i64;
+    }
+}
+
+/// Lanes that look for the extreme side by side.
+const LANES: usize = 16;
+/// From this length on it pays to skip blocks.
+const LONG: usize = 2048;
+
+#[inline(always)]
+fn tiny_row<T: Order>(xs: &[T], max: bool) -> usize {
     let Some(&first) = xs.first() else { return 0 };
-    let (mut best, mut at) = (first, 0usize);
-    // Blocks in which nothing beats the best so far are skipped by a loop without branches.
+    let (mut best, mut at) = (first, 0);
+    for (i, &x) in xs.iter().enumerate().skip(1) {
+        let beats = T::beats(x, best, max);
+        (best, at) = if beats { (x, i) } else { (best, at) };
+    }
+    at
+}
+
+/// Blocks in which nothing beats the best so far are skipped by a loop without a chain.
+#[inline(always)]
+fn long_row<T: Order>(xs: &[T], max: bool) -> usize {
+    let Some(&first) = xs.first() else { return 0 };
+    let (mut best, mut at) = (first, 0);
     for (block, part) in xs.chunks(64).enumerate() {
         if !part.iter().fold(false, |any, &x| any | T::beats(x, best, max)) {
             continue;
@@ -132,7 +165,45 @@ fn row_body<const FMA: bool, T: Order>(xs: &[T], max: bool) -> i64 {
             }
         }
     }
-    at as i64
+    at
+}
+
+#[inline(always)]
+fn one_row<T: Order>(xs: &[T], max: bool) -> usize {
+    let Some(&first) = xs.first() else { return 0 };
+    // First the extreme value, then where it is for the first time.
+    let mut best = first;
+    let (whole, rest) = xs.as_chunks::<LANES>();
+    if !whole.is_empty() {
+        let mut lanes = [first; LANES];
+        for chunk in whole {
+            lanes = lanewise!(lanes, *chunk => |b, x| if T::beats(x, b, max) { x } else { b });
+        }
+        for x in std::hint::black_box(lanes) {
+            best = if T::beats(x, best, max) { x } else { best };
+        }
+    }
+    for &x in rest {
+        best = if T::beats(x, best, max) { x } else { best };
+    }
+    // It is there when it is not beaten: a NaN by nothing, a number by no equal one.
+    for (i, chunk) in whole.iter().enumerate() {
+        let missing = chunk.iter().fold(true, |all, &x| all & T::beats(best, x, max));
+        if !missing {
+            return i * LANES + place(chunk, best, max);
+        }
+    }
+    whole.len() * LANES + place(rest, best, max)
+}
+
+/// Where `best` is for the first time; it is there.
+#[inline(always)]
+fn place<T: Order>(xs: &[T], best: T, max: bool) -> usize {
+    let mut at = 0;
+    for (i, &x) in xs.iter().enumerate().rev() {
+        at = if T::beats(best, x, max) { at } else { i };
+    }
+    at
 }
 
 leveled!(fn columns[T: Order](xs: &[T], stride: usize, max: bool, out: &mut [i64])
