@@ -186,7 +186,8 @@ fn compare(
             if (measured - claimed).abs() <= allowed {
                 continue;
             }
-            let slopes = ((here - below) / (values[k] - left), (above - here) / (right - values[k]));
+            let slopes =
+                ((here - below) / (values[k] - left), (above - here) / (right - values[k]));
             return Err(Wrong {
                 what,
                 input: i,

@@ -29,7 +29,9 @@ pub use error::{Code, Error, Result};
 pub use exec::check::check_mode;
 pub use exec::release_memory;
 pub use gradus_kernels::isa::{self, Isa};
-pub use gradus_kernels::pool::{set_split_all, set_threads, threads};
+pub use gradus_kernels::pool::{
+    reset_workers_that_ran, set_split_all, set_threads, threads, workers_that_ran,
+};
 pub use graph::dtype::{DType, Scalar};
 pub use graph::flush::{StepReport, apply, explain, step, sync};
 pub use graph::recorder::{live_nodes, pending_tensors};

@@ -1,6 +1,6 @@
 //! Times of reductions, rows, updates and copies, alone and in two threads:
 //! `cargo bench -p gradus-kernels --bench reduce`
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use gradus_kernels::copy::to_contiguous;
 use gradus_kernels::index::{Around, index_add, index_select};
@@ -198,7 +198,9 @@ fn main() {
     reduce("outer 60000x3", &[60_000, 3], 1);
     reduce("nchw stats 32x64x28x28", &[32, 64, 28, 28], 0b1101);
     reduce("nhwc stats 32x28x28x64", &[32, 28, 28, 64], 0b0111);
-    for (n, count) in [(10, 128), (10, 4096), (100, 128), (1000, 1024), (32_000, 256)] {
+    for (n, count) in
+        [(8, 128), (10, 128), (16, 128), (10, 4096), (100, 128), (1000, 1024), (32_000, 256)]
+    {
         row(n, count);
     }
     for n in [1024, 64 << 10, 512 << 10, 4 << 20] {

@@ -236,7 +236,7 @@ impl<T: Copy, F: Fold<T>> Stream<T, F> {
                 feed::<T, F>(&mut self.lanes, now);
             }
             self.r += now.len();
-            if self.r % CHUNK == 0 {
+            if self.r.is_multiple_of(CHUNK) {
                 self.chunks.push(tree::<T, F>(self.lanes));
                 self.lanes = [F::IDENTITY; LANES];
             }
@@ -246,7 +246,7 @@ impl<T: Copy, F: Fold<T>> Stream<T, F> {
 
     #[inline(always)]
     pub(crate) fn finish(mut self) -> T {
-        if self.r % CHUNK != 0 {
+        if !self.r.is_multiple_of(CHUNK) {
             self.chunks.push(tree::<T, F>(self.lanes));
         }
         self.chunks.finish()

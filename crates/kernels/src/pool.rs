@@ -216,7 +216,7 @@ impl Spin {
 impl Patience for Spin {
     fn wait(&mut self) -> bool {
         self.looks += 1;
-        if self.looks % 32 == 0 {
+        if self.looks.is_multiple_of(32) {
             let Some(start) = self.start else {
                 self.start = Some(Instant::now());
                 return MAY_SPIN.load(Ordering::Relaxed);

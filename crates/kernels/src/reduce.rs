@@ -70,7 +70,9 @@ pub fn run(
     if operands.iter().any(|m| m.overlaps(&out)) {
         return Err(KernelError::Overlap("output of a reduction"));
     }
-    if geometry.reduced() == 0 && out.len() > 0 && matches!(kind, ReduceKind::Max | ReduceKind::Min)
+    if geometry.reduced() == 0
+        && !out.is_empty()
+        && matches!(kind, ReduceKind::Max | ReduceKind::Min)
     {
         return Err(KernelError::Bounds("the largest or smallest of nothing"));
     }
@@ -383,7 +385,7 @@ impl Job<'_> {
                 add_rows::<T, F>(lanes, w, r % LANES, xs, g.width);
             }
             r += n;
-            if r % CHUNK == 0 && r < range.end {
+            if r.is_multiple_of(CHUNK) && r < range.end {
                 join_lanes::<T, F>(lanes, w);
                 push_row::<T, F>(lanes, levels, w, chunks);
                 chunks += 1;

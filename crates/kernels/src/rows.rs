@@ -4,7 +4,28 @@
 //! order. Everything is written so that an output may be the very window of an operand: a vector is
 //! loaded, worked on and stored before the next.
 
-use crate::lanes::{CHUNK, LANES, Pairwise, Sum, short_tree, tree};
+/// A wrapper for each level of an unsafe row kernel.
+macro_rules! row_kernel {
+    ($name:ident($($arg:ident: $ty:ty),*) => $body:ident) => {
+        /// # Safety
+        /// The pointers must be good for what the body reads and writes: the rows given.
+        #[allow(clippy::too_many_arguments)]
+        pub(super) unsafe fn $name($($arg: $ty),*) {
+            leveled!(fn at_level[]($($arg: $ty),*) => inner);
+            #[inline(always)]
+            #[allow(clippy::too_many_arguments)]
+            fn inner<const FMA: bool>($($arg: $ty),*) {
+                // SAFETY: the caller of the outer function vouches for the pointers.
+                unsafe { $body::<FMA>($($arg),*) }
+            }
+            at_level($($arg),*);
+        }
+    };
+}
+
+mod short;
+
+use crate::lanes::{CHUNK, Fold, LANES, Pairwise, Sum, tree};
 use crate::levels::{lanewise, leveled};
 use crate::memory::{KernelError, Mem, Shared, Ty};
 use crate::{pool, vmath};
@@ -19,7 +40,7 @@ const PIECE: usize = 16 * 1024;
 /// # Errors
 /// [`KernelError`] for windows that do not fit.
 pub fn softmax(x: Mem<'_>, out: Mem<'_>, n: usize) -> Result<(), KernelError> {
-    each_row([x], out, n, 1.0, softmax_rows)
+    each_row([x], out, n, 1.0, if n <= LANES { short::softmax_rows } else { softmax_rows })
 }
 
 /// `x - log(sum(exp(x)))` of each row of `n`; NaN where softmax is.
@@ -27,7 +48,8 @@ pub fn softmax(x: Mem<'_>, out: Mem<'_>, n: usize) -> Result<(), KernelError> {
 /// # Errors
 /// [`KernelError`] for windows that do not fit.
 pub fn log_softmax(x: Mem<'_>, out: Mem<'_>, n: usize) -> Result<(), KernelError> {
-    each_row([x], out, n, 1.0, log_softmax_rows)
+    let short = n <= LANES;
+    each_row([x], out, n, 1.0, if short { short::log_softmax_rows } else { log_softmax_rows })
 }
 
 /// Gradient of [`softmax`] from its result `y` and the result's gradient `g`: `y * (g - sum(g * y))`.
@@ -69,7 +91,8 @@ pub fn cross_entropy(
         // SAFETY: rows `first..first + count` are inside both windows, and no other piece's.
         unsafe {
             let x = x.get().add(first * n);
-            cross_entropy_rows(x, (rows - first) * n, targets, to.get().add(first), n, ignore);
+            let kernel = if n <= LANES { short::cross_entropy_rows } else { cross_entropy_rows };
+            kernel(x, (rows - first) * n, targets, to.get().add(first), n, ignore);
         }
     })
 }
@@ -110,7 +133,9 @@ pub fn cross_entropy_grad(
         unsafe {
             let (x, to) = (x.get().add(first * n), to.get().add(first * n));
             let g = g.get(first * step..).unwrap_or_default();
-            cross_entropy_grad_rows(x, count * n, targets, g, step, to, n, ignore);
+            let kernel =
+                if n <= LANES { short::cross_entropy_grad_rows } else { cross_entropy_grad_rows };
+            kernel(x, count * n, targets, g, step, to, n, ignore);
         }
     })
 }
@@ -174,7 +199,7 @@ fn each_row<const K: usize>(
     if operands.iter().any(|m| m.ty() != Ty::F32) {
         return Err(KernelError::Type("operand of a row kernel"));
     }
-    let rows = if n == 0 { 0 } else { out.len() / n };
+    let rows = out.len().checked_div(n).unwrap_or(0);
     if rows * n != out.len() || operands.iter().any(|m| m.len() != out.len()) {
         return Err(KernelError::Bounds("rows"));
     }
@@ -208,23 +233,55 @@ fn in_pieces(
     Ok(())
 }
 
+/// All ones, then zeros: the 16 words from `16 - count` on are a mask for `count` lanes.
+static MASKS: [u32; 2 * LANES] = {
+    let mut masks = [0; 2 * LANES];
+    let mut i = 0;
+    while i < LANES {
+        masks[i] = !0;
+        i += 1;
+    }
+    masks
+};
+
+/// The first `count` lanes of `v`, and `fill` in the others.
+#[inline(always)]
+fn first_lanes(v: V, count: usize, fill: f32) -> V {
+    let masks = MASKS.get(LANES - count.min(LANES)..).and_then(|m| m.first_chunk::<LANES>());
+    let masks = masks.copied().unwrap_or_default();
+    let fill = fill.to_bits();
+    let mut out = v;
+    for (lane, mask) in out.iter_mut().zip(masks) {
+        *lane = f32::from_bits((lane.to_bits() & mask) | (fill & !mask));
+    }
+    out
+}
+
 /// Loads `count <= 16` elements, `fill` in the other lanes; `readable` elements lie at `p`.
 ///
 /// # Safety
 /// `readable >= count` elements may be read at `p`.
 #[inline(always)]
 unsafe fn load(p: *const f32, count: usize, readable: usize, fill: f32) -> V {
-    if readable >= LANES {
-        // Reading on and dropping it is faster than any loop of `count`.
-        // SAFETY: 16 elements may be read.
-        let mut v = unsafe { p.cast::<V>().read_unaligned() };
-        if count < LANES {
-            for (i, x) in v.iter_mut().enumerate() {
-                *x = if i < count { *x } else { fill };
-            }
+    // SAFETY: the caller's promise; 16 elements are read only where there are so many. Reading on
+    // and dropping it is faster than any loop of `count`.
+    unsafe {
+        if count == LANES {
+            p.cast::<V>().read_unaligned()
+        } else if readable >= LANES {
+            first_lanes(p.cast::<V>().read_unaligned(), count, fill)
+        } else {
+            load_end(p, count, fill)
         }
-        return v;
     }
+}
+
+/// [`load`] where nothing may be read beyond `count`.
+///
+/// # Safety
+/// `count <= 16` elements may be read at `p`.
+#[inline(never)]
+unsafe fn load_end(p: *const f32, count: usize, fill: f32) -> V {
     let mut v = [fill; LANES];
     for (i, x) in v.iter_mut().enumerate().take(count) {
         // SAFETY: i < count.
@@ -274,10 +331,15 @@ macro_rules! for_vectors {
     ($n:expr => |$i:ident, $count:ident| $body:expr) => {{
         let n: usize = $n;
         let mut $i = 0;
-        while $i < n {
-            let $count = (n - $i).min(LANES);
+        // Whole vectors in a loop without conditions, then the rest.
+        while $i + LANES <= n {
+            let $count = LANES;
             $body;
             $i += LANES;
+        }
+        if $i < n {
+            let $count = n - $i;
+            $body;
         }
     }};
 }
@@ -292,10 +354,15 @@ macro_rules! sum_vectors {
         loop {
             let end = n.min($i + CHUNK);
             let mut lanes: V = [0.0; LANES];
-            while $i < end {
-                let $count = (n - $i).min(LANES);
+            while $i + LANES <= end {
+                let $count = LANES;
                 lanes = lanewise!(lanes, $vector => |a, b| a + b);
                 $i += LANES;
+            }
+            if $i < end {
+                let $count = end - $i;
+                lanes = lanewise!(lanes, $vector => |a, b| a + b);
+                $i = end;
             }
             let total = tree::<f32, Sum>(lanes);
             if chunks.is_none() && end == n {
@@ -310,15 +377,20 @@ macro_rules! sum_vectors {
     }};
 }
 
-/// The largest of the numbers in the lanes.
-#[inline(always)]
-fn max_lane(mut lanes: V) -> f32 {
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            lanes[i] = if lanes[i + half] > lanes[i] { lanes[i + half] } else { lanes[i] };
-        }
+/// The largest number; NaNs are passed over.
+#[derive(Clone, Copy)]
+struct Larger;
+
+impl Fold<f32> for Larger {
+    const IDENTITY: f32 = f32::NEG_INFINITY;
+    #[inline(always)]
+    fn join(a: f32, b: f32) -> f32 {
+        if b > a { b } else { a }
     }
-    lanes[0]
+    #[inline(always)]
+    fn finish(v: f32) -> f32 {
+        v
+    }
 }
 
 /// The largest number of a row: NaNs are passed over, since they come back through the sum.
@@ -331,9 +403,9 @@ unsafe fn max(x: *const f32, n: usize, readable: usize) -> f32 {
     for_vectors!(n => |i, count| {
         // SAFETY: i + count <= n.
         let v = unsafe { load(x.add(i), count, readable - i, f32::NEG_INFINITY) };
-        lanes = lanewise!(lanes, v => |a, b| if b > a { b } else { a });
+        lanes = lanewise!(lanes, v => |a, b| Larger::join(a, b));
     });
-    max_lane(std::hint::black_box(lanes)) // see `tree`
+    tree::<f32, Larger>(lanes)
 }
 
 /// `sum(exp(x - m))` of a row; with `keep`, stores the terms.
@@ -350,13 +422,11 @@ unsafe fn sum_exp<const FMA: bool>(
 ) -> f32 {
     sum_vectors!(n => |i, count| {
         // SAFETY: i + count <= n.
-        let v = unsafe { load(x.add(i), count, readable - i, f32::NEG_INFINITY) };
+        let v = unsafe { load(x.add(i), count, readable - i, m) };
         let mut t = lanewise!(v => |x| vmath::exp::<FMA>(x - m));
-        if count < LANES && m == f32::NEG_INFINITY {
-            // The lanes beyond the row would be NaN; so is the row, but let the sum say that.
-            for (i, t) in t.iter_mut().enumerate() {
-                *t = if i < count { *t } else { 0.0 };
-            }
+        if count < LANES {
+            // Not by way of exp(-inf): its path through subnormals takes longer than all the rest.
+            t = first_lanes(t, count, 0.0);
         }
         if let Some(keep) = keep {
             // SAFETY: i + count <= n.
@@ -378,45 +448,6 @@ unsafe fn nan_row(y: *mut f32, n: usize) {
     }
 }
 
-/// A wrapper for each level of an unsafe row kernel.
-macro_rules! row_kernel {
-    ($name:ident($($arg:ident: $ty:ty),*) => $body:ident) => {
-        /// # Safety
-        /// The pointers must be good for what the body reads and writes: the rows given.
-        #[allow(clippy::too_many_arguments)]
-        unsafe fn $name($($arg: $ty),*) {
-            leveled!(fn at_level[]($($arg: $ty),*) => inner);
-            #[inline(always)]
-            #[allow(clippy::too_many_arguments)]
-            fn inner<const FMA: bool>($($arg: $ty),*) {
-                // SAFETY: the caller of the outer function vouches for the pointers.
-                unsafe { $body::<FMA>($($arg),*) }
-            }
-            at_level($($arg),*);
-        }
-    };
-}
-
-/// A row of one vector, which stays in registers: its elements, the largest, the terms
-/// `exp(x - largest)` and their sum. Bits are those of [`max`] and [`sum_exp`].
-///
-/// # Safety
-/// `readable >= n` elements may be read at `x`, and `n <= 16`.
-#[inline(always)]
-unsafe fn short_row<const FMA: bool>(x: *const f32, n: usize, readable: usize) -> (V, f32, V, f32) {
-    // SAFETY: the caller's promise.
-    let v = unsafe { load(x, n, readable, f32::NEG_INFINITY) };
-    let v = std::hint::black_box(v); // see `tree`, which is also the reason for the other one
-    let m = max_lane(v);
-    let mut t = lanewise!(v => |x| vmath::exp::<FMA>(x - m));
-    for (i, t) in t.iter_mut().enumerate() {
-        *t = if i < n { *t } else { 0.0 };
-    }
-    // The lanes start from 0, as in every sum: that makes no difference to terms, which are not -0.
-    let t = std::hint::black_box(t);
-    (v, m, t, short_tree::<f32, Sum>(t))
-}
-
 row_kernel!(softmax_rows(x: [*const f32; 1], readable: usize, y: *mut f32, rows: usize, n: usize)
     => softmax_body);
 #[inline(always)]
@@ -432,16 +463,6 @@ unsafe fn softmax_body<const FMA: bool>(
         // SAFETY: the row is inside, and what follows it may be read up to `readable`.
         unsafe {
             let (x, y) = (x.add(at), y.add(at));
-            if n <= LANES {
-                let (_, _, t, total) = short_row::<FMA>(x, n, readable - at);
-                let scale = 1.0 / total;
-                if total.is_nan() {
-                    nan_row(y, n);
-                } else {
-                    store(y, lanewise!(t => |t| t * scale), n);
-                }
-                continue;
-            }
             let m = max(x, n, readable - at);
             let total = sum_exp::<FMA>(x, n, readable - at, m, Some(y));
             if total.is_nan() {
@@ -472,16 +493,6 @@ unsafe fn log_softmax_body<const FMA: bool>(
         // SAFETY: the row is inside, and what follows it may be read up to `readable`.
         unsafe {
             let (x, y) = (x.add(at), y.add(at));
-            if n <= LANES {
-                let (v, m, _, total) = short_row::<FMA>(x, n, readable - at);
-                let log = vmath::log::<FMA>(total);
-                if total.is_nan() {
-                    nan_row(y, n);
-                } else {
-                    store(y, lanewise!(v => |x| (x - m) - log), n);
-                }
-                continue;
-            }
             let m = max(x, n, readable - at);
             let total = sum_exp::<FMA>(x, n, readable - at, m, None);
             if total.is_nan() {
@@ -571,13 +582,8 @@ unsafe fn cross_entropy_body<const FMA: bool>(
                 0.0
             } else {
                 let x = x.add(at);
-                let (m, total) = if n <= LANES {
-                    let (_, m, _, total) = short_row::<FMA>(x, n, readable - at);
-                    (m, total)
-                } else {
-                    let m = max(x, n, readable - at);
-                    (m, sum_exp::<FMA>(x, n, readable - at, m, None))
-                };
+                let m = max(x, n, readable - at);
+                let total = sum_exp::<FMA>(x, n, readable - at, m, None);
                 vmath::log::<FMA>(total) - (x.add(target as usize).read() - m)
             };
             loss.add(row).write(if value.is_nan() { f32::NAN } else { value });
@@ -609,24 +615,6 @@ unsafe fn cross_entropy_grad_body<const FMA: bool>(
             if Some(target) == ignore {
                 for i in 0..n {
                     dx.add(i).write(0.0);
-                }
-                continue;
-            }
-            if n <= LANES {
-                let (_, _, t, total) = short_row::<FMA>(x, n, readable - at);
-                let scale = 1.0 / total;
-                if total.is_nan() {
-                    nan_row(dx, n);
-                } else {
-                    let hot = target as usize;
-                    let mut lane = 0;
-                    let grad = lanewise!(t => |t| {
-                        let p = t * scale;
-                        let p = if lane == hot { p - 1.0 } else { p };
-                        lane += 1;
-                        p * g
-                    });
-                    store(dx, grad, n);
                 }
                 continue;
             }

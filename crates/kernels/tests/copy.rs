@@ -1,4 +1,5 @@
 //! Copies between layouts against loops over all indices.
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Indexed kernels against plain loops.
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Storages recycle: a steady loop never calls the allocator.
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 use gradus_kernels::memory::{Arena, Storage, Ty, memory_use, release_cached};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -68,7 +69,7 @@ fn what_is_cached_is_bounded_and_can_be_released() {
     let base = memory_use();
     assert_eq!(base.cached, 0);
     let many: Vec<Storage> = (0..24).map(|_| Storage::any(Ty::Bool, 64 << 20)).collect();
-    assert!(memory_use().system >= base.system + (24 * 64 << 20));
+    assert!(memory_use().system >= base.system + ((24 * 64) << 20));
     drop(many);
     let after = memory_use();
     assert!(after.cached <= (256 + 32) << 20, "{after:?}");

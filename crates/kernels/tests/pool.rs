@@ -1,4 +1,5 @@
 //! The pool runs every piece once, whatever happens.
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 use gradus_kernels::pool::{
     self, PiecePanicked, reset_workers_that_ran, run, set_split_all, set_threads, workers_that_ran,

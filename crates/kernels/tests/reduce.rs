@@ -1,4 +1,5 @@
 //! Reductions against plain f64 sums, in the promised order, and on the edges.
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 mod support;
 

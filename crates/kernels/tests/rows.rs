@@ -1,4 +1,5 @@
 //! Row kernels against f64, in place, and on the edges.
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 mod support;
 

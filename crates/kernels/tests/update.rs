@@ -1,4 +1,5 @@
 //! Optimizer steps against the formulas in f64, and PyTorch's results.
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 mod support;
 

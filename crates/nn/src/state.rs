@@ -3,7 +3,7 @@
 //! Knows no modules and no files' bytes (those are in `file`). [`fit`] is the one place that
 //! decides whether a state belongs to something, and writes the message if not.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 
@@ -176,10 +176,10 @@ pub(crate) fn fit(
     for (alias, name) in aliases {
         other.entry(name).or_default().push(alias);
     }
-    let known: HashMap<&str, ()> = slots
+    let known: HashSet<&str> = slots
         .iter()
-        .map(|slot| (slot.name.as_str(), ()))
-        .chain(aliases.iter().map(|(alias, _)| (alias.as_str(), ())))
+        .map(|slot| slot.name.as_str())
+        .chain(aliases.iter().map(|(alias, _)| alias.as_str()))
         .collect();
     let (mut values, mut missing, mut differing) = (Vec::new(), Vec::new(), Vec::new());
     for slot in slots {
@@ -196,7 +196,7 @@ pub(crate) fn fit(
         }
     }
     let unexpected: Vec<(&str, &Array)> =
-        state.iter().filter(|(name, _)| !known.contains_key(name)).collect();
+        state.iter().filter(|(name, _)| !known.contains(name)).collect();
     if missing.is_empty() && differing.is_empty() && unexpected.is_empty() {
         return Ok(values);
     }

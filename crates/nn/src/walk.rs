@@ -3,7 +3,7 @@
 //! One collector gathers all parts with their dotted names; a part that is held twice is listed
 //! once, under its first name, and the other name is kept as an alias.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use gradus_core::{Array, Buffer, Error, Param, Result, Tag, snapshot};
@@ -84,13 +84,13 @@ struct Stamper {
     depth: usize,
     /// Keep a path that is deeper than the new one: this walk began inside a model.
     keep_deeper: bool,
-    seen: HashMap<u64, ()>,
+    seen: HashSet<u64>,
 }
 
 impl Stamper {
     /// Whether to write a path on this part.
     fn wants(&mut self, id: u64, old: Option<&str>, separator: &str, depth: usize) -> bool {
-        if self.seen.insert(id, ()).is_some() {
+        if !self.seen.insert(id) {
             return false;
         }
         match old {
@@ -127,9 +127,8 @@ impl Visitor for Stamper {
 
     fn tag(&mut self, tag: &Tag) {
         // A root that is itself a layer is shown by its label alone.
-        let path = if self.depth == 0 { "" } else { self.path.as_str() };
         if self.wants(tag.id(), tag.path().as_deref(), " > ", self.depth) {
-            tag.set_path(path);
+            tag.set_path(if self.depth == 0 { "" } else { &self.path });
         }
     }
 }
@@ -140,7 +139,7 @@ fn stamp<M: Module + ?Sized>(module: &M, root: &str, keep_deeper: bool) {
         path: root.to_string(),
         depth: 0,
         keep_deeper,
-        seen: HashMap::new(),
+        seen: HashSet::new(),
     });
 }
 

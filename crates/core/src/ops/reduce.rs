@@ -44,12 +44,14 @@ impl Tensor {
 
     #[track_caller]
     fn axes(&self, what: &str, axes: impl Axes) -> Result<AxisMask, Tensor> {
+        // Not inside the closure: a closure's caller is this line.
+        let place = Location::caller();
         let shape = self.peek().shape;
         axes.mask(shape.rank()).map_err(|axis| {
             if recorder::error_of(self).is_some() {
                 return self.clone();
             }
-            recorder::failed(operand::no_axis(what, axis, &shape), Location::caller())
+            recorder::failed(operand::no_axis(what, axis, &shape), place)
         })
     }
 
@@ -120,11 +122,11 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn var_over(&self, mask: AxisMask, correction: usize) -> Tensor {
+    fn var_over(&self, mask: AxisMask, correction: usize, keep: bool) -> Tensor {
         let shape = self.peek().shape;
         let count = shape.numel() / squeezed(&shape, mask).numel().max(1);
         let centred = self - self.mean_over(mask, true);
-        let sum = centred.square().reduce(Reduction::Sum, mask, false);
+        let sum = centred.square().reduce(Reduction::Sum, mask, keep);
         // PyTorch divides by max(0, n - correction): NaN or infinity for too few elements.
         divide(&sum, count.saturating_sub(correction) as f64)
     }
@@ -135,7 +137,7 @@ impl Tensor {
     #[track_caller]
     #[must_use]
     pub fn var(&self, correction: usize) -> Tensor {
-        self.var_over(all_axes(self.peek().shape.rank()), correction)
+        self.var_over(all_axes(self.peek().shape.rank()), correction, false)
     }
 
     /// The variance over axes, which disappear; see [`Tensor::var`].
@@ -143,7 +145,17 @@ impl Tensor {
     #[must_use]
     pub fn var_dim(&self, axes: impl Axes, correction: usize) -> Tensor {
         match self.axes("var_dim", axes) {
-            Ok(mask) => self.var_over(mask, correction),
+            Ok(mask) => self.var_over(mask, correction, false),
+            Err(failed) => failed,
+        }
+    }
+
+    /// The variance over axes, which keep size 1; see [`Tensor::var`].
+    #[track_caller]
+    #[must_use]
+    pub fn var_keepdim(&self, axes: impl Axes, correction: usize) -> Tensor {
+        match self.axes("var_keepdim", axes) {
+            Ok(mask) => self.var_over(mask, correction, true),
             Err(failed) => failed,
         }
     }
@@ -188,6 +200,16 @@ impl Tensor {
     pub fn min_dim(&self, axes: impl Axes) -> Tensor {
         match self.axes("min_dim", axes) {
             Ok(mask) => self.reduce(Reduction::Min, mask, false),
+            Err(failed) => failed,
+        }
+    }
+
+    /// The smallest elements over axes, which keep size 1.
+    #[track_caller]
+    #[must_use]
+    pub fn min_keepdim(&self, axes: impl Axes) -> Tensor {
+        match self.axes("min_keepdim", axes) {
+            Ok(mask) => self.reduce(Reduction::Min, mask, true),
             Err(failed) => failed,
         }
     }

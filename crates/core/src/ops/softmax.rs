@@ -12,7 +12,7 @@ impl Tensor {
             if crate::graph::recorder::error_of(self).is_some() {
                 return self.clone();
             }
-            let error = operand::no_axis("softmax", axis, &self.peek().shape);
+            let error = operand::no_axis(Op::Rows(rows).name(), axis, &self.peek().shape);
             return Tensor::failed(error);
         };
         if axis + 1 == rank {

@@ -19,10 +19,17 @@ pub(super) type Kernel = unsafe fn(*mut u8, *const u8, *const u8, *const u8, usi
 /// One kernel for each level, in the order of `Isa`.
 pub(super) type Levels = [Kernel; 3];
 
-/// Lanes of the main loop. With less LLVM unrolls the chunk before it vectorises.
+/// Lanes of a step of a short operation: with less, LLVM unrolls the chunk before it vectorises,
+/// and gives scalar code.
 const WIDE: usize = 64;
-/// Lanes of the last steps.
+/// Lanes of a step of a long operation, whose chunk can then stay in registers, and of the last
+/// steps of the others.
 const NARROW: usize = 16;
+
+/// A chunk on the stack. LLVM vectorises a long chunk as a loop through memory, where vectors that
+/// straddle cache lines cost up to half the speed.
+#[repr(align(64))]
+struct Chunk<T, const N: usize>([T; N]);
 
 /// Reads the first `n < N` lanes; the others are zero.
 ///
@@ -50,21 +57,21 @@ unsafe fn step<P: Op3, const FMA: bool, const N: usize, const B: bool, const C: 
 ) {
     // SAFETY: the caller promises the lanes i..i + N, or i..i + part.
     unsafe {
-        let x: [P::A; N] = match part {
-            None => a.add(i).cast::<[P::A; N]>().read_unaligned(),
-            Some(n) => load_part(a.add(i), n),
+        let Chunk(x) = match part {
+            None => Chunk(a.add(i).cast::<[P::A; N]>().read_unaligned()),
+            Some(n) => Chunk(load_part(a.add(i), n)),
         };
-        let y: [P::B; N] = match part {
-            _ if B => [b0; N],
-            None => b.add(i).cast::<[P::B; N]>().read_unaligned(),
-            Some(n) => load_part(b.add(i), n),
+        let Chunk(y) = match part {
+            _ if B => Chunk([b0; N]),
+            None => Chunk(b.add(i).cast::<[P::B; N]>().read_unaligned()),
+            Some(n) => Chunk(load_part(b.add(i), n)),
         };
-        let z: [P::C; N] = match part {
-            _ if C => [c0; N],
-            None => c.add(i).cast::<[P::C; N]>().read_unaligned(),
-            Some(n) => load_part(c.add(i), n),
+        let Chunk(z) = match part {
+            _ if C => Chunk([c0; N]),
+            None => Chunk(c.add(i).cast::<[P::C; N]>().read_unaligned()),
+            Some(n) => Chunk(load_part(c.add(i), n)),
         };
-        let mut w = [P::O::default(); N];
+        let Chunk(mut w) = Chunk([P::O::default(); N]);
         if P::PATCHED && x.iter().fold(false, |any, &v| any | P::needs_patch(v)) {
             // Rare, so on its own: with a patch in the loop below, `x` and `w` could not stay in
             // registers. The other lanes get the same bits as there.
@@ -106,7 +113,7 @@ unsafe fn run<P: Op3, const FMA: bool, const B: bool, const C: bool>(
         let b0 = if B { from.1.read_unaligned() } else { P::B::default() };
         let c0 = if C { from.2.read_unaligned() } else { P::C::default() };
         let mut i = 0;
-        while i + WIDE <= n {
+        while !P::LONG && i + WIDE <= n {
             step::<P, FMA, WIDE, B, C>(out, from, (b0, c0), i, None);
             i += WIDE;
         }
@@ -183,6 +190,7 @@ impl<P: Op1> Op3 for One<P> {
     type C = u8;
     type O = P::O;
     const PATCHED: bool = P::PATCHED;
+    const LONG: bool = P::LONG;
     #[inline(always)]
     fn lane<const FMA: bool>(a: P::A, _: u8, _: u8) -> P::O {
         P::lane::<FMA>(a)
@@ -205,6 +213,7 @@ impl<P: Op2> Op3 for Two<P> {
     type B = P::A;
     type C = u8;
     type O = P::O;
+    const LONG: bool = P::LONG;
     #[inline(always)]
     fn lane<const FMA: bool>(a: P::A, b: P::A, _: u8) -> P::O {
         P::lane::<FMA>(a, b)
@@ -219,6 +228,7 @@ impl<P: Op2> Op3 for Swapped<P> {
     type B = P::A;
     type C = u8;
     type O = P::O;
+    const LONG: bool = P::LONG;
     #[inline(always)]
     fn lane<const FMA: bool>(a: P::A, b: P::A, _: u8) -> P::O {
         P::lane::<FMA>(b, a)

@@ -18,6 +18,8 @@ pub(super) trait Op1 {
     type O: Lane;
     /// Whether some lanes must be done again by [`Op1::patch`].
     const PATCHED: bool = false;
+    /// Whether it is a long computation; see the sizes of steps in `kernels.rs`.
+    const LONG: bool = false;
     fn lane<const FMA: bool>(a: Self::A) -> Self::O;
     fn needs_patch(_: Self::A) -> bool {
         false
@@ -31,6 +33,8 @@ pub(super) trait Op1 {
 pub(super) trait Op2 {
     type A: Lane;
     type O: Lane;
+    /// Whether it is a long computation.
+    const LONG: bool = false;
     fn lane<const FMA: bool>(a: Self::A, b: Self::A) -> Self::O;
 }
 
@@ -41,6 +45,7 @@ pub(super) trait Op3 {
     type C: Lane;
     type O: Lane;
     const PATCHED: bool = false;
+    const LONG: bool = false;
     fn lane<const FMA: bool>(a: Self::A, b: Self::B, c: Self::C) -> Self::O;
     fn needs_patch(_: Self::A) -> bool {
         false
@@ -51,11 +56,12 @@ pub(super) trait Op3 {
 }
 
 macro_rules! op1 {
-    ($($name:ident: $a:ty => $o:ty, |$x:ident| $e:expr;)*) => {$(
+    ($($name:ident: $a:ty => $o:ty, $((LONG = $long:expr))? |$x:ident| $e:expr;)*) => {$(
         struct $name;
         impl Op1 for $name {
             type A = $a;
             type O = $o;
+            $(const LONG: bool = $long;)?
             #[inline(always)]
             fn lane<const FMA: bool>($x: $a) -> $o {
                 $e
@@ -64,11 +70,12 @@ macro_rules! op1 {
     )*};
 }
 macro_rules! op2 {
-    ($($name:ident: $a:ty => $o:ty, |$x:ident, $y:ident| $e:expr;)*) => {$(
+    ($($name:ident: $a:ty => $o:ty, $((LONG = $long:expr))? |$x:ident, $y:ident| $e:expr;)*) => {$(
         struct $name;
         impl Op2 for $name {
             type A = $a;
             type O = $o;
+            $(const LONG: bool = $long;)?
             #[inline(always)]
             fn lane<const FMA: bool>($x: $a, $y: $a) -> $o {
                 $e
@@ -85,16 +92,16 @@ op1! {
     Sqrt: f32 => f32, |x| x.sqrt();
     Rsqrt: f32 => f32, |x| v::rsqrt(x);
     Recip: f32 => f32, |x| 1.0 / x;
-    Exp: f32 => f32, |x| v::exp::<FMA>(x);
-    Expm1: f32 => f32, |x| v::expm1::<FMA>(x);
-    Log: f32 => f32, |x| v::log::<FMA>(x);
-    Log1p: f32 => f32, |x| v::log1p::<FMA>(x);
-    Tanh: f32 => f32, |x| v::tanh::<FMA>(x);
-    Sigmoid: f32 => f32, |x| v::sigmoid::<FMA>(x);
-    Erf: f32 => f32, |x| v::erf::<FMA>(x);
+    Exp: f32 => f32, (LONG = true) |x| v::exp::<FMA>(x);
+    Expm1: f32 => f32, (LONG = true) |x| v::expm1::<FMA>(x);
+    Log: f32 => f32, (LONG = true) |x| v::log::<FMA>(x);
+    Log1p: f32 => f32, (LONG = true) |x| v::log1p::<FMA>(x);
+    Tanh: f32 => f32, (LONG = true) |x| v::tanh::<FMA>(x);
+    Sigmoid: f32 => f32, (LONG = true) |x| v::sigmoid::<FMA>(x);
+    Erf: f32 => f32, (LONG = true) |x| v::erf::<FMA>(x);
     ReluF: f32 => f32, |x| v::relu(x);
-    Gelu: f32 => f32, |x| v::gelu::<FMA>(x);
-    GeluTanh: f32 => f32, |x| v::gelu_tanh::<FMA>(x);
+    Gelu: f32 => f32, (LONG = true) |x| v::gelu::<FMA>(x);
+    GeluTanh: f32 => f32, (LONG = true) |x| v::gelu_tanh::<FMA>(x);
     Floor: f32 => f32, |x| v::floor::<FMA>(x);
     Ceil: f32 => f32, |x| v::ceil::<FMA>(x);
     Round: f32 => f32, |x| v::round::<FMA>(x);
@@ -121,12 +128,12 @@ op2! {
     SubF: f32 => f32, |a, b| a - b;
     MulF: f32 => f32, |a, b| a * b;
     DivF: f32 => f32, |a, b| a / b;
-    PowF: f32 => f32, |a, b| v::pow::<FMA>(a, b);
+    PowF: f32 => f32, (LONG = true) |a, b| v::pow::<FMA>(a, b);
     // Written so that a NaN on either side stays.
     MaxF: f32 => f32, |a, b| if (a > b) | a.is_nan() { a } else { b };
     MinF: f32 => f32, |a, b| if (a < b) | a.is_nan() { a } else { b };
     RemF: f32 => f32, |a, b| remainder(a, b);
-    BceLogits: f32 => f32, |a, b| v::bce_logits::<FMA>(a, b);
+    BceLogits: f32 => f32, (LONG = true) |a, b| v::bce_logits::<FMA>(a, b);
     EqF: f32 => u8, |a, b| (a == b) as u8;
     NeF: f32 => u8, |a, b| (a != b) as u8;
     LtF: f32 => u8, |a, b| (a < b) as u8;

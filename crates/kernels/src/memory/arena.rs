@@ -70,7 +70,7 @@ impl Arena {
     }
 
     fn range(&self, offset: usize, bytes: usize) -> Option<*mut u8> {
-        if offset % ALIGN != 0 || offset.checked_add(bytes)? > self.bytes() {
+        if !offset.is_multiple_of(ALIGN) || offset.checked_add(bytes)? > self.bytes() {
             return None;
         }
         // An arena without memory has windows without elements.

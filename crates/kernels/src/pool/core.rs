@@ -213,7 +213,7 @@ impl Core {
     }
 
     /// Ends the workers; for tests.
-    #[cfg(test)]
+    #[cfg(all(test, loom))]
     pub(super) fn stop(&self) {
         self.state.fetch_or(STOP, AcqRel);
         let _held = self.locked();

@@ -329,10 +329,10 @@ fn log1p_unit<const FMA: bool>(e: f32) -> f32 {
     if large { y + LN2 } else { y }
 }
 
-/// max(x, 0); a NaN stays.
+/// max(x, 0); NaN and -0 stay, as in the epilogue of a product.
 #[inline(always)]
 pub fn relu(x: f32) -> f32 {
-    if x <= 0.0 { 0.0 } else { x }
+    if x < 0.0 { 0.0 } else { x }
 }
 
 /// To the nearest integer, to even at ties.

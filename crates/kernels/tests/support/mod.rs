@@ -1,5 +1,6 @@
 //! What the tests of several kernels share.
-#![allow(dead_code)]
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
+#![allow(dead_code, unreachable_pub)]
 
 use gradus_kernels::isa::{self, Isa};
 use gradus_kernels::memory::{Element, KernelError, Mem, Ty};

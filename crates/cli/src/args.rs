@@ -1,0 +1,420 @@
+//! The command line: what can be asked, and checks that need nothing but the words themselves.
+//!
+//! A value that is wrong is a [`Wrong`]: a sentence, the choices, and the nearest one. Everything
+//! that needs a file or a model is checked by the command itself.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Define, train, understand and ship neural networks.
+#[derive(Debug, Parser)]
+#[command(name = "gradus", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "\
+Start with:  gradus train digits
+Exit codes:  0 done, 1 failed, 2 a wrong argument, 130 stopped with Ctrl-C")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train a network on images and keep everything about it in a run folder
+    Train(TrainArgs),
+    /// Measure a trained run: accuracy, loss, and which classes are confused
+    Eval(EvalArgs),
+    /// Show what is in a run folder or a .safetensors file
+    Inspect(InspectArgs),
+    /// List all tensor operations
+    Ops(OpsArgs),
+    /// Explain an error code, such as `shape` in `error[shape]`
+    Explain(ExplainArgs),
+    /// Measure training steps and predictions per second
+    Bench(BenchArgs),
+}
+
+impl Command {
+    /// Whether stdout is for programs.
+    pub(crate) fn json(&self) -> bool {
+        match self {
+            Command::Train(a) => a.json,
+            Command::Eval(a) => a.json,
+            Command::Inspect(a) => a.json,
+            Command::Ops(a) => a.json,
+            Command::Explain(a) => a.json,
+            Command::Bench(a) => a.json,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrainArgs {
+    /// `digits` (built in), or a folder of IDX files such as MNIST's, plain or .gz
+    #[arg(required_unless_present = "resume")]
+    pub(crate) data: Option<String>,
+    /// Sizes of the hidden layers, as 128,64; `none` for a linear model [default: 128,64]
+    #[arg(long, value_parser = layers, allow_hyphen_values = true)]
+    pub(crate) layers: Option<Layers>,
+    /// What follows each hidden layer: relu, gelu, tanh or sigmoid [default: relu]
+    #[arg(long, value_parser = activation)]
+    pub(crate) activation: Option<String>,
+    /// How many times to go through the training data [default: 30]
+    #[arg(long, value_parser = whole, allow_hyphen_values = true)]
+    pub(crate) epochs: Option<usize>,
+    /// Samples per step [default: 32]
+    #[arg(long, value_parser = whole, allow_hyphen_values = true)]
+    pub(crate) batch_size: Option<usize>,
+    /// Learning rate [default: 0.001; 0.1 for sgd]
+    #[arg(long, value_parser = rate, allow_hyphen_values = true)]
+    pub(crate) lr: Option<f64>,
+    /// How weights change: adam, adamw or sgd (with momentum 0.9) [default: adam]
+    #[arg(long, value_parser = optimizer)]
+    pub(crate) optimizer: Option<String>,
+    /// Share of hidden units to leave out in each step, from 0 to below 1 [default: 0]
+    #[arg(long, value_parser = share, allow_hyphen_values = true)]
+    pub(crate) dropout: Option<f64>,
+    /// Where all random numbers start: the same seed gives the same bits [default: 17]
+    #[arg(long, value_parser = seed, allow_hyphen_values = true)]
+    pub(crate) seed: Option<u64>,
+    /// Stop after so many epochs without a better validation loss; 0 never stops [default: 10]
+    #[arg(long, value_parser = count, allow_hyphen_values = true)]
+    pub(crate) patience: Option<usize>,
+    /// The run folder to make [default: runs/DATA-N, N the next free number]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Go on with a run that was stopped; only --epochs, --threads and --json fit with it
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "layers", "activation",
+        "batch_size", "lr", "optimizer", "dropout", "seed", "patience", "out"])]
+    pub(crate) resume: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
+    /// Print events as JSON lines on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalArgs {
+    /// A run folder that `gradus train` made
+    pub(crate) run: PathBuf,
+    /// Other data to measure on: `digits` or a folder of IDX files [default: the run's test set]
+    pub(crate) data: Option<String>,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
+    /// Print the result as a JSON line on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// A run folder, or a .safetensors file
+    #[arg(value_name = "RUN|FILE")]
+    pub(crate) target: PathBuf,
+    /// Print a JSON line a parameter on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OpsArgs {
+    /// Print a Markdown table
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
+    /// Print a JSON line an operation on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The word in the brackets of a message; without it, all codes are listed
+    pub(crate) code: Option<String>,
+    /// Print a JSON line a code on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// mlp_mnist, mlp_tabular, xor, autoencoder, infer_mlp_mnist, several with commas, or all
+    #[arg(long, default_value = "all", value_parser = workloads)]
+    pub(crate) workload: Workloads,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
+    /// Folder with MNIST's IDX files; without it the images are made up
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Length of a window, in seconds of CPU time
+    #[arg(long, value_name = "S", default_value = "3", value_parser = seconds,
+        allow_hyphen_values = true)]
+    pub(crate) window: f64,
+    /// Number of windows
+    #[arg(long, value_name = "K", default_value = "3", value_parser = whole,
+        allow_hyphen_values = true)]
+    pub(crate) windows: usize,
+    /// Seconds of steps before the first window
+    #[arg(long, value_name = "S", default_value = "2", value_parser = seconds,
+        allow_hyphen_values = true)]
+    pub(crate) warmup: f64,
+    /// Print a JSON line a workload on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Threads {
+    /// Threads to compute with; results do not depend on it [default: all cores]
+    #[arg(long, value_name = "N", value_parser = threads, allow_hyphen_values = true)]
+    threads: Option<usize>,
+}
+
+impl Threads {
+    /// Tells the engine, if a number was asked for.
+    pub(crate) fn apply(&self) {
+        if let Some(n) = self.threads {
+            gradus::set_threads(n);
+        }
+    }
+}
+
+/// Sizes of hidden layers; none for a linear model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Layers(pub(crate) Vec<usize>);
+
+/// Names of workloads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Workloads(pub(crate) Vec<&'static str>);
+
+/// Why a value cannot be taken, in a sentence that follows "--option VALUE: ".
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    pub(crate) why: String,
+    pub(crate) choices: Option<String>,
+    pub(crate) help: Option<String>,
+}
+
+impl Wrong {
+    fn new(why: impl Into<String>) -> Wrong {
+        Wrong { why: why.into(), choices: None, help: None }
+    }
+
+    fn help(self, help: impl Into<String>) -> Wrong {
+        Wrong { help: Some(help.into()), ..self }
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+/// The choice most like a word, if one is close enough to be what was meant.
+pub(crate) fn nearest<'a>(
+    word: &str,
+    choices: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    choices
+        .into_iter()
+        .map(|c| {
+            let distance = strsim::damerau_levenshtein(&word, c);
+            let prefix = word.len() >= 2 && (c.starts_with(&word) || word.starts_with(c));
+            (if prefix { distance.min(1) } else { distance }, c)
+        })
+        .filter(|&(d, c)| d <= 1 + c.len().min(word.len()) / 4)
+        .min_by_key(|&(d, _)| d)
+        .map(|(_, c)| c)
+}
+
+pub(crate) const ACTIVATIONS: [&str; 4] = ["relu", "gelu", "tanh", "sigmoid"];
+pub(crate) const OPTIMIZERS: [&str; 3] = ["adam", "adamw", "sgd"];
+pub(crate) const WORKLOADS: [&str; 5] =
+    ["mlp_mnist", "mlp_tabular", "xor", "autoencoder", "infer_mlp_mnist"];
+
+/// One of some words, whatever the case of its letters.
+fn choice<'a>(word: &str, choices: &[&'a str], what: &str) -> Result<&'a str, Wrong> {
+    let lower = word.trim().to_lowercase();
+    if let Some(found) = choices.iter().find(|c| **c == lower) {
+        return Ok(found);
+    }
+    Err(Wrong {
+        why: format!("there is no {what} `{word}`"),
+        choices: Some(choices.join(", ")),
+        help: nearest(word, choices.iter().copied()).map(|c| format!("did you mean `{c}`?")),
+    })
+}
+
+fn activation(word: &str) -> Result<String, Wrong> {
+    choice(word, &ACTIVATIONS, "activation").map(str::to_string)
+}
+
+fn optimizer(word: &str) -> Result<String, Wrong> {
+    choice(word, &OPTIMIZERS, "optimizer").map(str::to_string)
+}
+
+fn workloads(words: &str) -> Result<Workloads, Wrong> {
+    if words == "all" {
+        return Ok(Workloads(WORKLOADS.to_vec()));
+    }
+    let mut known = WORKLOADS.to_vec();
+    known.push("all");
+    let names = words.split(',').map(|word| choice(word, &known, "workload"));
+    let names = names.collect::<Result<Vec<_>, _>>()?;
+    if names.contains(&"all") {
+        return Ok(Workloads(WORKLOADS.to_vec()));
+    }
+    Ok(Workloads(names))
+}
+
+/// A whole number in a range.
+fn integer(word: &str, from: u64, to: u64, example: &str) -> Result<u64, Wrong> {
+    let word = word.trim();
+    let help = format!("for example {example}");
+    if let Ok(n) = word.parse::<u64>() {
+        if n < from {
+            return Err(Wrong::new(format!("must be at least {from}, not {n}")).help(help));
+        }
+        if n > to {
+            return Err(Wrong::new(format!("must be at most {to}, not {n}")).help(help));
+        }
+        return Ok(n);
+    }
+    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    Err(match word.strip_prefix('-') {
+        Some(rest) if rest.parse::<f64>().is_ok() => {
+            Wrong::new(format!("must be at least {from}, not {word}"))
+        }
+        _ if digits(word) => Wrong::new(format!("must be at most {to}, not {word}")),
+        _ => Wrong::new(format!("must be a whole number, not `{word}`")),
+    }
+    .help(help))
+}
+
+/// Large enough for everything real; a size above it is a slip of the hand.
+const MANY: u64 = 1_000_000_000;
+
+fn whole(word: &str) -> Result<usize, Wrong> {
+    integer(word, 1, MANY, "32").map(|n| n as usize)
+}
+
+fn count(word: &str) -> Result<usize, Wrong> {
+    integer(word, 0, MANY, "5").map(|n| n as usize)
+}
+
+fn seed(word: &str) -> Result<u64, Wrong> {
+    integer(word, 0, u64::MAX, "17")
+}
+
+fn threads(word: &str) -> Result<usize, Wrong> {
+    integer(word, 1, 1024, "4").map(|n| n as usize)
+}
+
+fn layers(words: &str) -> Result<Layers, Wrong> {
+    const WIDEST: u64 = 1 << 20;
+    let example = "128,64 (two hidden layers)";
+    if ["none", "linear"].contains(&words.trim()) {
+        return Ok(Layers(Vec::new()));
+    }
+    if words.contains([' ', 'x', ';']) && !words.contains(',') {
+        let commas = words.split([' ', 'x', ';']).filter(|w| !w.is_empty()).collect::<Vec<_>>();
+        return Err(Wrong::new(format!("`{words}` is not a list of sizes"))
+            .help(format!("did you mean `{}`? write sizes with commas between", commas.join(","))));
+    }
+    let sizes = words.split(',').map(|word| match word.trim() {
+        "" => Err(Wrong::new("a size is missing").help(format!("for example {example}"))),
+        "0" => Err(Wrong::new("a layer has at least 1 unit, not 0")
+            .help("use `--layers none` for a model without hidden layers")),
+        word => integer(word, 1, WIDEST, example).map(|n| n as usize),
+    });
+    sizes.collect::<Result<Vec<_>, _>>().map(Layers)
+}
+
+fn real(word: &str) -> Result<f64, Wrong> {
+    let number = word.trim().parse::<f64>();
+    number.map_err(|_| Wrong::new(format!("must be a number, not `{word}`")))
+}
+
+fn rate(word: &str) -> Result<f64, Wrong> {
+    let help = "0.001 is usual for adam, 0.1 for sgd";
+    let lr = real(word).map_err(|e| e.help(help))?;
+    if !lr.is_finite() {
+        return Err(Wrong::new(format!("must be finite, not {word}")).help(help));
+    }
+    if lr <= 0.0 {
+        return Err(Wrong::new(format!("must be greater than 0, not {word}")).help(help));
+    }
+    Ok(lr)
+}
+
+fn share(word: &str) -> Result<f64, Wrong> {
+    let help = "0.2 leaves out a fifth of the units in each step";
+    let share = real(word).map_err(|e| e.help(help))?;
+    if (0.0..1.0).contains(&share) {
+        return Ok(share);
+    }
+    Err(Wrong::new(format!("must be from 0 to below 1, not {word}")).help(help))
+}
+
+fn seconds(word: &str) -> Result<f64, Wrong> {
+    let seconds = real(word)?;
+    if (0.0..=86400.0).contains(&seconds) {
+        return Ok(seconds);
+    }
+    Err(Wrong::new(format!("must be a number of seconds from 0 to 86400, not {word}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_nearest_choice_is_close() {
+        assert_eq!(nearest("rleu", ACTIVATIONS), Some("relu"));
+        assert_eq!(nearest("sigmiod", ACTIVATIONS), Some("sigmoid"));
+        assert_eq!(nearest("adm", OPTIMIZERS), Some("adam"));
+        assert_eq!(nearest("mnist", WORKLOADS), None);
+        assert_eq!(nearest("autoenc", WORKLOADS), Some("autoencoder"));
+        assert_eq!(nearest("banana", ACTIVATIONS), None);
+    }
+
+    #[test]
+    fn layers_are_positive_sizes() {
+        assert_eq!(layers("128,64"), Ok(Layers(vec![128, 64])));
+        assert_eq!(layers("none"), Ok(Layers(vec![])));
+        for (bad, word) in [
+            ("0", "at least 1"),
+            ("-4", "at least 1"),
+            ("8,,4", "missing"),
+            ("", "missing"),
+            ("wide", "whole number"),
+            ("1.5", "whole number"),
+            ("99999999999999999999", "at most"),
+            ("128 64", "not a list"),
+        ] {
+            let error = layers(bad).unwrap_err();
+            assert!(error.why.contains(word), "{bad}: {error:?}");
+            assert!(error.help.is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rates_are_positive_and_finite() {
+        assert_eq!(rate("1e-3"), Ok(1e-3));
+        for bad in ["0", "-1", "nan", "inf", "fast", ""] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+        assert!(share("1").is_err() && share("-0.1").is_err() && share("0").is_ok());
+    }
+}

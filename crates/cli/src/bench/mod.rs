@@ -1,0 +1,84 @@
+//! `gradus bench`: the workloads that other frameworks are measured with, on ours.
+//!
+//! Models, batches, losses and the fields of the JSON lines are those of the peer scripts, so that
+//! the lines can be put side by side. `work` has the models and data, `measure` the clocks.
+
+mod measure;
+mod work;
+
+use std::io::{self, Write};
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::args::BenchArgs;
+use crate::fail::Outcome;
+use crate::text;
+
+pub(crate) fn run(args: &BenchArgs) -> Outcome {
+    args.threads.apply();
+    for &name in &args.workload.0 {
+        let started = Instant::now();
+        let data = work::Data::load(name, args.data.as_deref())?;
+        if data.made_up && !args.json {
+            writeln!(
+                io::stderr(),
+                "{name}: no --data, so the images are made up; speed is the same, losses are not"
+            )?;
+        }
+        gradus::seed(0);
+        let mut line = if name.starts_with("infer_") {
+            let model = work::model(name)?;
+            let x = data.first()?;
+            measure::infer(args, || work::predict(&model, &x))?
+        } else {
+            let data_s = started.elapsed().as_secs_f64();
+            let mut training = work::Training::new(name, data.set.clone())?;
+            let mut line = measure::train(args, training.batch_size(), || training.step())?;
+            measure::put(&mut line, "data_s", measure::round(data_s, 3));
+            line
+        };
+        let fields = [
+            ("peer", Value::from("gradus")),
+            ("version", env!("CARGO_PKG_VERSION").into()),
+            ("workload", name.into()),
+            ("threads", gradus::threads().into()),
+            ("isa", gradus::isa::active().name().into()),
+            ("data", if data.made_up { "made up" } else { "real" }.into()),
+        ];
+        for (key, value) in fields {
+            measure::put(&mut line, key, value);
+        }
+        let mut out = io::stdout().lock();
+        if args.json {
+            writeln!(out, "{line}")?;
+        } else {
+            writeln!(out, "{}", human(name, &line))?;
+        }
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// A line for people.
+fn human(name: &str, line: &Value) -> String {
+    let get = |key: &str| line.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN);
+    let memory = format!("{:.0} MB", get("peak_rss_mb"));
+    if name.starts_with("infer_") {
+        return format!(
+            "{name:16} {:8.2} us median, {:.2} at best, {:.2} p99   {memory}",
+            get("median_us"),
+            get("min_us"),
+            get("p99_us"),
+        );
+    }
+    format!(
+        "{name:16} {:>9} steps/s, {:>12} samples/s   loss {} -> {}   first step after {:.3} s   \
+         {memory}",
+        text::thousands(get("steps_per_s").round() as usize),
+        text::thousands(get("samples_per_s").round() as usize),
+        text::short(get("first_loss")),
+        text::short(get("final_loss")),
+        get("first_step_s"),
+    )
+}

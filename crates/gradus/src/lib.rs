@@ -1,0 +1,64 @@
+//! Gradus: define, train, understand and ship neural networks.
+//!
+//! This crate is the one to depend on; it re-exports the others and has no code of its own.
+//! `use gradus::prelude::*;` brings what a training program needs.
+//!
+//! ```
+//! use gradus::prelude::*;
+//!
+//! gradus::seed(17);
+//! let (train, test) = gradus::data::digits()?.split(0.8, 17)?;
+//! let model = seq![Linear::new(64, 32), Relu, Linear::new(32, 10)];
+//! let mut opt = Adam::new(&model, 1e-2);
+//! for epoch in 0..3 {
+//!     for (x, y) in train.shuffled(epoch).batches(64) {
+//!         let loss = model.forward(&x).cross_entropy(&y);
+//!         opt.step(&loss)?; // backward and update: one plan
+//!     }
+//! }
+//! assert!(test.len() > 300);
+//! # Ok::<(), gradus::Error>(())
+//! ```
+//!
+//! Where to look:
+//!
+//! | what | where |
+//! |---|---|
+//! | tensors, gradients, seeds, threads | here, at the root |
+//! | all operations as a table | [`ops::registry`] |
+//! | numerical gradient checks | [`check`] |
+//! | layers, initialisers, optimizers, saved states | [`nn`] |
+//! | datasets, file formats, splits, batches | [`data`] |
+
+// The derive names this crate, also inside it.
+extern crate self as gradus;
+
+pub use gradus_core::{
+    Array, Axes, Buffer, CacheStats, Code, CustomOp, DType, Error, Gradients, Isa, MAX_RANK, Meta,
+    Operand, Param, Result, Rng, RngState, Rule, Scalar, Scope, Shape, StepReport, Stream, Tag,
+    Tensor, UpdateGroup, apply, check, check_mode, eager, error, explain, inference, init_normal,
+    init_uniform, is_training, isa, live_nodes, no_grad, ops, pending_tensors, plan_cache,
+    release_memory, rng_state, seed, set_rng_state, set_split_all, set_threads, snapshot, step,
+    sync, threads, training,
+};
+
+/// Datasets in memory, file formats, splits, shuffles, batches, a loader.
+pub use gradus_data as data;
+
+/// Layers, initialisers, optimizers, saved states, and `#[derive(Module)]`.
+pub mod nn {
+    // Both names of `Module`, the trait and the derive, come with the glob; the derive whose code
+    // names this crate takes the place of the one that names `gradus_nn`.
+    pub use gradus_derive::FacadeModule as Module;
+    pub use gradus_nn::*;
+}
+
+pub use gradus_nn::seq;
+pub use nn::{Layer, Module, ModuleExt, Optimizer, StateDict};
+
+/// What a training program needs.
+pub mod prelude {
+    pub use crate::nn::*;
+    pub use crate::{Array, Buffer, Code, DType, Param, Shape, Tensor, seq};
+    pub use gradus_data::Dataset;
+}

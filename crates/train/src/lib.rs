@@ -1,0 +1,55 @@
+//! Training for Gradus: the loop, callbacks, metrics, checkpoints and runs on disk.
+//!
+//! This crate drives `gradus-nn`'s models and optimizers over `gradus-data`'s datasets. It never
+//! touches graph nodes, never prints and never looks at a test set while training. Start reading
+//! at [`Trainer`]; what callbacks see is in `event`, what a run leaves on disk in `run`.
+//!
+//! ```
+//! use gradus_nn::{Adam, Linear, Relu, seq};
+//! use gradus_train::{Accuracy, EarlyStopping, Epochs, Loss, Trainer};
+//!
+//! let (train, valid) = gradus_data::digits()?.split(0.8, 17)?;
+//! gradus_core::seed(17);
+//! let model = seq![Linear::new(64, 32), Relu, Linear::new(32, 10)];
+//! let report = Trainer::new(&model, Adam::new(&model, 3e-3))
+//!     .loss(Loss::CrossEntropy)
+//!     .metric(Accuracy::new())
+//!     .batch_size(32)
+//!     .seed(17)
+//!     .callback(EarlyStopping::on("valid.loss").patience(3).restore_best())
+//!     .fit(&train, &valid, Epochs(3))?;
+//! assert!(report.last("valid.accuracy").unwrap_or(0.0) > 0.9);
+//! # Ok::<(), gradus_core::Error>(())
+//! ```
+
+mod callbacks;
+mod check;
+mod config;
+mod evaluate;
+mod event;
+mod files;
+mod hash;
+mod loss;
+mod metric;
+mod report;
+mod resume;
+mod run;
+mod session;
+mod stop;
+mod tally;
+mod trainer;
+
+pub use callbacks::{Checkpoint, EarlyStopping, Mode, Monitor};
+pub use config::{
+    Activation, DataConfig, ModelConfig, OptimizerConfig, OptimizerName, RunConfig, Task,
+    TrainingConfig,
+};
+pub use evaluate::{accuracy, evaluate};
+pub use event::{Callback, CallbackState, Event, FitInfo, Flow, Saved, StopReason, TrainState};
+pub use hash::{model_sha256, state_sha256};
+pub use loss::{Loss, bce_with_logits, cross_entropy, mse};
+pub use metric::{Accuracy, Metric, Metrics};
+pub use report::{EpochRecord, Report};
+pub use run::Run;
+pub use stop::StopToken;
+pub use trainer::{Epochs, Trainer};
