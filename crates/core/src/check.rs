@@ -23,7 +23,7 @@ use crate::tensor::Tensor;
 /// How a check is done.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
-    /// How far an element is moved, times `max(1, |element|)`.
+    /// How far an element is moved, times `max(1, |element| / 1000)`.
     pub step: f64,
     /// The allowed difference, times `max(1, |gradient|)`.
     pub tolerance: f64,
@@ -176,7 +176,7 @@ fn compare(
                 arrays[i] = Array::new(input.shape(), &moved)?;
                 value(&arrays)
             };
-            let h = options.step * values[k].abs().max(1.0);
+            let h = options.step * (values[k].abs() / 1000.0).max(1.0);
             let (right, left) = (values[k] + h, values[k] - h);
             let (above, below) = (at(right)?, at(left)?);
             let measured = (above - below) / (right - left);

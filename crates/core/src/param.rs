@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::array::Array;
 use crate::error::{Code, Error, Result};
 use crate::graph::dtype::DType;
-use crate::graph::recorder;
+use crate::graph::{effect, recorder};
 use crate::graph::scope::fresh_id;
 use crate::graph::shape::Shape;
 use crate::tensor::Tensor;
@@ -227,7 +227,7 @@ impl Buffer {
     /// The value as a tensor: what was last assigned in this thread, else what is stored.
     #[track_caller]
     pub fn tensor(&self) -> Tensor {
-        recorder::buffer(self, std::panic::Location::caller())
+        effect::buffer(self, std::panic::Location::caller())
     }
 
     /// Records that the buffer becomes `value`, once the step it belongs to succeeds.
@@ -237,7 +237,7 @@ impl Buffer {
     /// step fails.
     #[track_caller]
     pub fn assign(&self, value: &Tensor) {
-        recorder::assign(self, value, std::panic::Location::caller());
+        effect::assign(self, value, std::panic::Location::caller());
     }
 
     /// The value after all recorded assignments.

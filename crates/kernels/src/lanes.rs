@@ -5,7 +5,7 @@
 //! joined by the tree 8, 4, 2, 1; chunk results are joined by a [`Pairwise`] tree. Nothing of this
 //! depends on memory layout, instruction set or threads, so neither do the bits.
 
-use crate::levels::lanewise;
+use crate::levels::{lanewise, one_vector_a_turn};
 
 /// Virtual lanes.
 pub(crate) const LANES: usize = 16;
@@ -101,9 +101,8 @@ pub(crate) fn feed<T: Copy, F: Fold<T>>(lanes: &mut [T; LANES], xs: &[T]) {
     let (whole, rest) = xs.as_chunks::<LANES>();
     let mut acc = *lanes;
     for x in whole {
-        for i in 0..LANES {
-            acc[i] = F::join(acc[i], x[i]);
-        }
+        acc = lanewise!(acc, *x => |a, x| F::join(a, x));
+        one_vector_a_turn();
     }
     for (a, &x) in acc.iter_mut().zip(rest) {
         *a = F::join(*a, x);
@@ -171,6 +170,7 @@ pub(crate) fn feed_four<T: Copy, F: Fold<T>>(xs: [&[T]; 4]) -> [[T; LANES]; 4] {
             lanewise!(lanes[2], *c => |x, y| F::join(x, y)),
             lanewise!(lanes[3], *d => |x, y| F::join(x, y)),
         ];
+        one_vector_a_turn();
     }
     lanes = std::hint::black_box(lanes); // see `tree`
     for (lanes, rest) in lanes.iter_mut().zip([a.1, b.1, c.1, d.1]) {

@@ -6,7 +6,7 @@
 
 mod real;
 
-use crate::levels::{lanewise, leveled};
+use crate::levels::{lanewise, leveled, one_vector_a_turn};
 use crate::memory::{Element, KernelError, Mem, Shared, Ty};
 use crate::pool;
 use real::{LANES, Real};
@@ -319,6 +319,7 @@ fn sgd_body<const FMA: bool, T: Real>(with: &SgdWith<T>, part: &Part<T>) {
             T::store(part.p.1.add(i), p, n);
         }
         i += LANES;
+        one_vector_a_turn();
     }
 }
 
@@ -415,5 +416,6 @@ fn adam_body<const FMA: bool, T: Real>(with: &AdamWith<T>, part: &Part<T>) {
             T::store(part.p.1.add(i), lanewise!(p, change => |p, c| (p + c).flushed()), n);
         }
         i += LANES;
+        one_vector_a_turn();
     }
 }

@@ -4,6 +4,7 @@
 mod support;
 
 use gradus_kernels::memory::{Element, KernelError, Mem, Ty};
+use gradus_kernels::pool;
 use gradus_kernels::program::{Binary, Instr, MAX_RANK, Program, Source};
 use gradus_kernels::reduce::{ArgKind, ReduceKind, argreduce, run};
 use proptest::prelude::*;
@@ -189,6 +190,20 @@ proptest! {
         let axes = axes & ((1 << dims.len()) - 1);
         check(&dims, axes, seed);
     }
+}
+
+#[test]
+fn several_threads_take_part() {
+    let _alone = support::alone();
+    pool::set_threads(2);
+    pool::set_split_all(true);
+    pool::reset_workers_that_ran();
+    let xs = f32s(200_000, 1);
+    for _ in 0..200 {
+        reduce(ReduceKind::Sum, &xs, &[200_000], 1).unwrap();
+    }
+    assert!(pool::workers_that_ran() > 1);
+    pool::set_split_all(false);
 }
 
 #[test]

@@ -109,9 +109,7 @@ fn put_array(out: &mut dyn Write, array: &Array) -> std::io::Result<()> {
         DType::F32 => put(out, array.as_slice::<f32>().map_err(wrong)?, f32::to_le_bytes),
         DType::F64 => put(out, array.as_slice::<f64>().map_err(wrong)?, f64::to_le_bytes),
         DType::I64 => put(out, array.as_slice::<i64>().map_err(wrong)?, i64::to_le_bytes),
-        DType::Bool => {
-            put(out, &array.to_vec::<bool>().map_err(wrong)?, |v: bool| [u8::from(v)])
-        }
+        DType::Bool => put(out, &array.to_vec::<bool>().map_err(wrong)?, |v: bool| [u8::from(v)]),
     }
 }
 
@@ -222,8 +220,7 @@ pub(crate) fn parse(bytes: &[u8], what: &str) -> Result<StateDict> {
 }
 
 fn damaged(what: &str, text: String) -> Error {
-    Error::new(Code::Format, format!("{what} is damaged: {text}"))
-        .help("copy or download it again")
+    Error::new(Code::Format, format!("{what} is damaged: {text}")).help("copy or download it again")
 }
 
 #[cold]

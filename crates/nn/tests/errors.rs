@@ -2,8 +2,7 @@
 
 use gradus_core::{Array, Code, DType, Tensor};
 use gradus_nn::{
-    Adam, Dropout, Flatten, Layer, Linear, Module, ModuleExt, Optimizer, Relu, Sequential, Sgd,
-    seq,
+    Adam, Dropout, Flatten, Layer, Linear, Module, ModuleExt, Optimizer, Relu, Sequential, Sgd, seq,
 };
 
 #[derive(Module)]

@@ -78,6 +78,7 @@ fn layers_give_pytorchs_outputs_and_gradients() {
             let cotangent = get(&list(&case["cotangents"])[0]["cot"]);
             let loss = (y * Tensor::from_array(&cotangent)).sum();
             let gradients = loss.backward().unwrap();
+            gradus_core::sync().unwrap(); // all gradients in one plan
             let expected = get(&list(&case["input_grads"])[0]["grad"]);
             let found = gradients.of(&x).unwrap().to_array().unwrap();
             assert!(difference(&found, &expected) < 2e-5, "{what}");
@@ -99,7 +100,14 @@ fn optimizer(model: &Problem, run: &Value) -> Box<dyn Optimizer> {
     let flag = |name: &str| options.get(name).and_then(Value::as_bool).unwrap_or(false);
     let lr = number("lr").unwrap();
     let known = [
-        "lr", "momentum", "dampening", "nesterov", "weight_decay", "maximize", "betas", "eps",
+        "lr",
+        "momentum",
+        "dampening",
+        "nesterov",
+        "weight_decay",
+        "maximize",
+        "betas",
+        "eps",
         "amsgrad",
     ];
     for key in options.as_object().unwrap().keys() {
@@ -181,11 +189,7 @@ fn optimizers_follow_pytorchs_trajectories() {
         let mut opt = optimizer(&problem, run);
         for (t, expected) in list(&run["loss"]).iter().enumerate() {
             let loss = problem.loss(name, &tensors);
-            let found = if t < 20 {
-                opt.step(&loss).unwrap().loss
-            } else {
-                loss.item().unwrap()
-            };
+            let found = if t < 20 { opt.step(&loss).unwrap().loss } else { loss.item().unwrap() };
             let expected = expected.as_f64().unwrap();
             let error = (found - expected).abs() / expected.abs().max(1.0);
             assert!(error < 5e-5, "{key}: loss {found} instead of {expected} at {t}");

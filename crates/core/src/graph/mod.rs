@@ -4,7 +4,9 @@
 //! the planner and puts the results back.
 
 pub(crate) mod dtype;
+pub(crate) mod effect;
 pub(crate) mod flush;
+mod message;
 pub(crate) mod place;
 pub(crate) mod recorder;
 pub(crate) mod scope;

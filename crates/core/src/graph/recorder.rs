@@ -13,15 +13,14 @@ use std::sync::Arc;
 use gradus_kernels::program::RandomKey;
 
 use super::dtype::DType;
-use super::place;
 use super::scope::{FastHash, ScopeId, Scopes, Tag};
 use super::shape::Shape;
 use crate::array::Array;
-use crate::error::{self, Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::ops::infer::infer;
-use crate::ops::update::{UpdateCall, UpdateGroup};
+use crate::ops::update::UpdateCall;
 use crate::ops::{Meta, Op, Operands};
-use crate::param::{Buffer, Param};
+use crate::param::Param;
 use crate::random::Streams;
 use crate::tensor::Tensor;
 
@@ -58,7 +57,7 @@ pub(crate) struct Node {
     pub(crate) inputs: Operands<Slot>,
     pub(crate) shape: Shape,
     pub(crate) dtype: DType,
-    generation: u32,
+    pub(super) generation: u32,
     pub(crate) handles: u32,
     pub(crate) consumers: u32,
     /// Recording order.
@@ -95,15 +94,15 @@ pub(crate) struct Recorder {
     /// Recorded effects that have not run, in order; each holds one reference to its node.
     pub(crate) effects: Vec<Slot>,
     params: HashMap<u64, (Slot, u32, u64), FastHash>,
-    assigned: HashMap<u64, (Slot, u32), FastHash>,
+    pub(super) assigned: HashMap<u64, (Slot, u32), FastHash>,
     pub(crate) scopes: Scopes,
     pub(crate) mode: Mode,
     pub(crate) streams: Streams,
     first_error: Option<Error>,
     release: Vec<Slot>,
     tidy_at: usize,
-    spare_lists: Vec<Operands<Slot>>,
-    spare_calls: Vec<Arc<UpdateCall>>,
+    pub(super) spare_lists: Vec<Operands<Slot>>,
+    pub(super) spare_calls: Vec<Arc<UpdateCall>>,
     pub(crate) reached: crate::autodiff::Reached,
     pub(crate) scratch: super::flush::Scratch,
 }
@@ -219,7 +218,7 @@ impl Recorder {
 
     /// Gives up one handle.
     #[inline]
-    fn drop_handle(&mut self, slot: Slot, generation: u32) {
+    pub(super) fn drop_handle(&mut self, slot: Slot, generation: u32) {
         let node = &mut self.nodes[slot as usize];
         if node.generation != generation {
             return;
@@ -356,93 +355,6 @@ impl Recorder {
         }
     }
 
-    /// Adds operands, layer and the user's line to the error of a rule.
-    #[cold]
-    fn explain(
-        &self,
-        op: &Op,
-        inputs: &[Slot],
-        error: Error,
-        at: &'static Location<'static>,
-    ) -> Error {
-        let mut error = error;
-        let labels: &[&str] = match (op, inputs.len()) {
-            (_, 1) => &["input"],
-            (Op::Ternary(crate::ops::Ternary::Where), _) => &["if", "then", "else"],
-            (Op::Rows(_), _) => &["logits", "target"],
-            (_, 2) => &["left", "right"],
-            _ => &["first", "second", "third"],
-        };
-        for (i, &input) in inputs.iter().enumerate().take(4) {
-            let label = labels.get(i).copied().unwrap_or("next");
-            error = error.cells(label, self.describe(input));
-        }
-        self.locate(error, self.scopes.current, at)
-    }
-
-    /// Shape, origin and line of a node, as the cells of a message line.
-    pub(crate) fn describe(&self, slot: Slot) -> Vec<String> {
-        let mut node = self.node(slot);
-        let shape = match node.dtype {
-            DType::F32 => format!("{:?}", node.shape),
-            other => format!("{other} {:?}", node.shape),
-        };
-        let mut stored = String::new();
-        while let (Op::Permute(_), Some(&input)) = (&node.op, node.inputs.first()) {
-            stored = format!("(stored as {:?})", self.node(input).shape);
-            node = self.node(input);
-        }
-        if let Side::Param(p) = &node.side {
-            return vec![shape, format!("parameter {}", p.cell.name()), stored];
-        }
-        let node = self.node(slot);
-        let (what, line) = match &node.op {
-            Op::Leaf if node.consumed.is_some() => ("earlier result".to_string(), node.place),
-            Op::Leaf => ("data".to_string(), node.place),
-            Op::Slot | Op::Const(_) => ("number".to_string(), node.place),
-            op => (format!("output of `{}`", op.name()), node.place),
-        };
-        let line = self.user_line(line, node.scope).map(error::place).unwrap_or_default();
-        vec![shape, what, line]
-    }
-
-    /// The innermost line outside the library, from a node's own line outwards.
-    pub(crate) fn user_line(
-        &self,
-        at: &'static Location<'static>,
-        scope: ScopeId,
-    ) -> Option<&'static Location<'static>> {
-        if !place::is_library(at) {
-            return Some(at);
-        }
-        let mut id = scope;
-        while let Some(entry) = self.scopes.get(id) {
-            if !place::is_library(entry.place) {
-                return Some(entry.place);
-            }
-            id = entry.parent;
-        }
-        None
-    }
-
-    /// Adds the layer path and the user's line.
-    pub(crate) fn locate(
-        &self,
-        error: Error,
-        scope: ScopeId,
-        at: &'static Location<'static>,
-    ) -> Error {
-        let line = self.user_line(at, scope).map(error::place);
-        match (self.scopes.get(scope), line) {
-            (Some(entry), Some(line)) => {
-                error.cells("in", vec![entry.tag.describe(), format!("called at {line}")])
-            }
-            (Some(entry), None) => error.line("in", entry.tag.describe()),
-            (None, Some(line)) => error.line("at", line),
-            (None, None) => error,
-        }
-    }
-
     /// Records a node without operands that is not a leaf (random numbers, an index).
     pub(crate) fn record_source(
         &mut self,
@@ -455,95 +367,6 @@ impl Recorder {
         let generation = self.node(slot).generation;
         self.pending.push((slot, generation));
         slot
-    }
-
-    /// Gradients do not flow through these picks, nor through the node they pick from.
-    pub(crate) fn stop_grad(&mut self, picks: &[Slot]) {
-        for &pick in picks {
-            self.node_mut(pick).grad = false;
-        }
-        if let Some(&parent) = picks.first().and_then(|&p| self.node(p).inputs.first()) {
-            self.node_mut(parent).grad = false;
-        }
-    }
-
-    /// Gives up the handle that [`Recorder::append`] made.
-    pub(crate) fn drop_own_handle(&mut self, slot: Slot) {
-        let generation = self.node(slot).generation;
-        self.drop_handle(slot, generation);
-    }
-
-    /// Records the effect that updates members of a group from their gradients.
-    pub(crate) fn record_update(
-        &mut self,
-        call: Arc<UpdateCall>,
-        grads: Operands<Slot>,
-        place: &'static Location<'static>,
-    ) {
-        let meta = Meta { shape: Shape::SCALAR, dtype: DType::F32 };
-        let op = Op::Update(call.group.rule);
-        let slot = self.append(op, grads, meta, false, place, Side::Update(call));
-        self.hold_effect(slot);
-    }
-
-    /// An empty operand list, with the memory of an old long one if there is any.
-    pub(crate) fn spare_operands(&mut self) -> Operands<Slot> {
-        self.spare_lists.pop().unwrap_or_default()
-    }
-
-    /// A call without members that nobody shares, reused if possible.
-    pub(crate) fn spare_call(&mut self, group: &Arc<UpdateGroup>, numbers: &[f64]) -> Arc<UpdateCall> {
-        while let Some(mut call) = self.spare_calls.pop() {
-            if let Some(c) = Arc::get_mut(&mut call) {
-                c.group = Arc::clone(group);
-                c.members.clear();
-                c.numbers.clear();
-                c.numbers.extend_from_slice(numbers);
-                return call;
-            }
-        }
-        Arc::new(UpdateCall {
-            group: Arc::clone(group),
-            members: Vec::new(),
-            numbers: numbers.to_vec(),
-        })
-    }
-
-    /// Keeps the memory of calls that have run.
-    pub(crate) fn keep_calls(&mut self, calls: impl Iterator<Item = Arc<UpdateCall>>) {
-        for call in calls {
-            if self.spare_calls.len() < 16 {
-                self.spare_calls.push(call);
-            }
-        }
-    }
-
-    /// The handle of a new node becomes the reference of the effect list.
-    fn hold_effect(&mut self, slot: Slot) {
-        let node = self.node_mut(slot);
-        node.handles = 0;
-        node.consumers = 1;
-        self.effects.push(slot);
-    }
-
-    /// Whether an effect writes the buffer of that id.
-    pub(crate) fn assigns(&self, effect: Slot, id: u64) -> bool {
-        matches!(&self.node(effect).side, Side::Buffer(cell) if cell.id() == id)
-    }
-
-    /// An effect has happened, or never will.
-    pub(crate) fn end_effect(&mut self, slot: Slot) {
-        if let Some(at) = self.effects.iter().position(|&e| e == slot) {
-            self.effects.remove(at);
-            if let Side::Buffer(cell) = &self.node(slot).side {
-                let id = cell.id();
-                let later = self.effects.iter().any(|&e| self.assigns(e, id));
-                if !later {
-                    self.assigned.remove(&id);
-                }
-            }
-            self.drop_consumer(slot);
-        }
     }
 
     /// Forgets nodes that are gone or done; always, or only when the list has grown long.
@@ -683,67 +506,6 @@ pub(crate) fn param(param: &Param, place: &'static Location<'static>) -> Tensor 
     })
 }
 
-pub(crate) fn buffer(buffer: &Buffer, place: &'static Location<'static>) -> Tensor {
-    with(|r| {
-        if let Some(&(slot, generation)) = r.assigned.get(&buffer.id())
-            && r.alive(slot, generation)
-        {
-            r.node_mut(slot).handles += 1;
-            return r.handle(slot);
-        }
-        r.assigned.remove(&buffer.id());
-        match buffer.get() {
-            Ok(value) => {
-                let meta = Meta { shape: value.shape(), dtype: value.dtype() };
-                let slot = r.append(Op::Leaf, Operands::new(), meta, false, place, Side::None);
-                r.node_mut(slot).value = Some(value);
-                r.handle(slot)
-            }
-            Err(error) => {
-                let slot = r.fail(error, place);
-                r.handle(slot)
-            }
-        }
-    })
-}
-
-/// Records the effect `buffer = value`.
-pub(crate) fn assign(buffer: &Buffer, value: &Tensor, place: &'static Location<'static>) {
-    let plain = value.detach();
-    with(|r| {
-        let node = r.node(plain.slot());
-        if matches!(node.op, Op::Failed) {
-            return;
-        }
-        if node.shape != buffer.shape() || node.dtype != buffer.dtype() {
-            let error = Error::new(
-                Code::Shape,
-                format!(
-                    "assign: buffer {} is {} {:?}, the value {} {:?}",
-                    buffer.0.name(),
-                    buffer.dtype(),
-                    buffer.shape(),
-                    node.dtype,
-                    node.shape
-                ),
-            );
-            let error = r.locate(error, r.scopes.current, place);
-            let slot = r.fail(error, place);
-            let generation = r.generation(slot);
-            r.drop_handle(slot, generation);
-            return;
-        }
-        let meta = Meta { shape: node.shape, dtype: node.dtype };
-        let mut inputs = Operands::new();
-        inputs.push(plain.slot());
-        let side = Side::Buffer(Arc::clone(&buffer.0));
-        let slot = r.append(Op::Assign, inputs, meta, false, place, side);
-        r.hold_effect(slot);
-        let generation = r.generation(plain.slot());
-        r.assigned.insert(buffer.id(), (plain.slot(), generation));
-    });
-}
-
 pub(crate) fn enter_scope(tag: &Tag, place: &'static Location<'static>) -> ScopeId {
     with(|r| r.scopes.enter(tag, place))
 }
@@ -786,6 +548,12 @@ pub(crate) fn peek(tensor: &Tensor) -> Meta {
         let node = r.node(tensor.slot());
         Meta { shape: node.shape, dtype: node.dtype }
     })
+}
+
+/// Whether two tensors have one element type, so that nothing needs promotion.
+#[inline]
+pub(crate) fn same_type(a: &Tensor, b: &Tensor) -> bool {
+    with(|r| r.node(a.slot()).dtype == r.node(b.slot()).dtype)
 }
 
 /// How many nodes are alive in this thread; for tests of leaks.

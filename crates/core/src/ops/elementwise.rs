@@ -22,6 +22,8 @@ macro_rules! unary_methods {
                 Unary::Not => "not",
                 Unary::Gelu => "gelu",
                 Unary::GeluTanh => "gelu_tanh",
+                Unary::IsFinite => "is_finite",
+                Unary::IsNan => "is_nan",
                 $(Unary::$op => stringify!($name),)*
             }
         }
@@ -69,10 +71,6 @@ unary_methods! {
     round => Round;
     /// Towards zero. Its gradient is zero.
     trunc => Trunc;
-    /// Whether each element is neither infinite nor NaN, as bool.
-    is_finite => IsFinite;
-    /// Whether each element is NaN, as bool.
-    is_nan => IsNan;
 }
 
 macro_rules! binary_methods {
@@ -139,6 +137,26 @@ impl Tensor {
     #[must_use]
     pub fn gelu_tanh(&self) -> Tensor {
         self.apply(Op::Unary(Unary::GeluTanh), &[], None)
+    }
+
+    /// Whether each element is neither infinite nor NaN, as bool; integers always are.
+    #[track_caller]
+    #[must_use]
+    pub fn is_finite(&self) -> Tensor {
+        self.as_real().apply(Op::Unary(Unary::IsFinite), &[], None)
+    }
+
+    /// Whether each element is NaN, as bool; integers never are.
+    #[track_caller]
+    #[must_use]
+    pub fn is_nan(&self) -> Tensor {
+        self.as_real().apply(Op::Unary(Unary::IsNan), &[], None)
+    }
+
+    /// This tensor, as f32 if it is not a float.
+    #[track_caller]
+    fn as_real(&self) -> Tensor {
+        if self.peek().dtype.is_float() { self.clone() } else { self.cast(DType::F32) }
     }
 
     /// Elements limited to `[low, high]`; NaN stays NaN. The gradient passes where

@@ -45,6 +45,9 @@ impl Tensor {
 
     /// This tensor plus `source` added at the places `index` along an axis (the adjoint of
     /// [`Tensor::gather`]). Duplicates add up in order of position, so the bits are reproducible.
+    ///
+    /// `index` is nowhere larger than `source`, whose other elements are not used, and nowhere
+    /// larger than this tensor but on the axis.
     #[track_caller]
     #[must_use]
     pub fn scatter_add(&self, axis: isize, index: &Tensor, source: &Tensor) -> Tensor {
@@ -52,8 +55,43 @@ impl Tensor {
             Ok(axis) => axis,
             Err(failed) => return failed,
         };
+        let source = match self.adds("scatter_add", source) {
+            Some(failed) => failed,
+            None => source.cut_to(index.peek().shape),
+        };
         let added = source.apply(Op::ScatterAdd { axis }, &[index], Some(self.peek().shape));
         self + added
+    }
+
+    /// The error of adding `source` to this tensor, if their types differ.
+    #[track_caller]
+    fn adds(&self, what: &str, source: &Tensor) -> Option<Tensor> {
+        let (to, from) = (self.peek().dtype, source.peek().dtype);
+        let error = if recorder::error_of(source).is_some() {
+            return None;
+        } else if to == DType::Bool {
+            Error::new(Code::DType, format!("{what}: is not defined on bool"))
+        } else if to != from {
+            let text = format!("{what}: {from} values cannot be added to {to} ones");
+            Error::new(Code::DType, text).help("`cast` one of them first")
+        } else {
+            return None;
+        };
+        Some(recorder::failed(error, Location::caller()))
+    }
+
+    /// The first elements along each axis; unchanged where the shapes do not go together.
+    #[track_caller]
+    fn cut_to(&self, to: Shape) -> Tensor {
+        let shape = self.peek().shape;
+        if shape.rank() != to.rank() || (0..to.rank()).any(|i| to.dim(i) > shape.dim(i)) {
+            return self.clone();
+        }
+        let mut out = self.clone();
+        for axis in 0..to.rank() {
+            out = out.narrow(axis as isize, 0, to.dim(axis));
+        }
+        out
     }
 
     /// This tensor plus whole slices of `source` added at a 1-d `index` along an axis.
@@ -64,6 +102,8 @@ impl Tensor {
             Ok(axis) => axis,
             Err(failed) => return failed,
         };
+        let failed = self.adds("index_add", source);
+        let source = failed.as_ref().unwrap_or(source);
         let added = source.apply(Op::IndexAdd { axis }, &[index], Some(self.peek().shape));
         self + added
     }

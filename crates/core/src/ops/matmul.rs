@@ -6,7 +6,7 @@ use super::Op;
 use crate::graph::recorder::{self, Side};
 use crate::graph::shape::MAX_RANK;
 use crate::plan::ir::{Ir, Val};
-use crate::tensor::{Arg, Operand, Tensor};
+use crate::tensor::{Operand, Tensor};
 
 impl Tensor {
     /// Matrix product over the last two axes, `[.., m, k] @ [.., k, n] = [.., m, n]`.
@@ -17,11 +17,7 @@ impl Tensor {
     #[must_use]
     pub fn matmul(&self, other: impl Operand) -> Tensor {
         let place = Location::caller();
-        let other = match other.arg() {
-            Arg::Tensor(t) => t,
-            Arg::Real(v) => Tensor::from(v),
-            Arg::Integer(v) => Tensor::from(v),
-        };
+        let other = other.arg().into_tensor();
         let (ra, rb) = (self.peek().shape.rank(), other.peek().shape.rank());
         if ra >= 2 && rb >= 2 || ra == 0 || rb == 0 {
             return recorder::record(Op::Matmul, &[self, &other], None, Side::None, place);
@@ -40,11 +36,7 @@ impl Tensor {
     #[track_caller]
     #[must_use]
     pub fn linear(&self, weight: impl Operand, bias: Option<&dyn Operand>) -> Tensor {
-        let weight = match weight.arg() {
-            Arg::Tensor(t) => t,
-            Arg::Real(v) => Tensor::from(v),
-            Arg::Integer(v) => Tensor::from(v),
-        };
+        let weight = weight.arg().into_tensor();
         let y = self.matmul(weight.t());
         match bias {
             Some(bias) => y + bias,

@@ -208,6 +208,10 @@ impl Tensor {
     #[track_caller]
     #[must_use]
     pub fn flip(&self, axis: isize) -> Tensor {
+        let place = Location::caller();
+        if operand::resolve(axis, self.peek().shape.rank()).is_none() {
+            return self.fail_axis("flip", axis, place);
+        }
         self.slice(axis, -1, isize::MIN, -1)
     }
 

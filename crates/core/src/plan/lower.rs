@@ -407,7 +407,11 @@ impl Lower<'_> {
                 | Op::IndexSelect { .. }
                 | Op::IndexAdd { .. }
         );
-        if f64s && !movement || matches!(node.op, Op::Custom(_)) || odd_arg(self.ir, v) {
+        if f64s && !movement
+            || matches!(node.op, Op::Custom(_))
+            || odd_arg(self.ir, v)
+            || uneven_index(self.ir, v)
+        {
             return self.host(v);
         }
         let step = match &node.op {
@@ -570,6 +574,17 @@ impl Lower<'_> {
         self.push(Step::Gemm(Box::new(step)), last);
         Ok(())
     }
+}
+
+/// The fast kernels want an index with the tensor's sizes on all other axes; a smaller one is rare.
+fn uneven_index(ir: &Ir, v: Val) -> bool {
+    let node = ir.node(v);
+    let (axis, other) = match node.op {
+        Op::Gather { axis } => (usize::from(axis), ir.shape(node.inputs[0])),
+        Op::ScatterAdd { axis } => (usize::from(axis), node.shape),
+        _ => return false,
+    };
+    ir.shape(node.inputs[1]).with(axis, 1) != other.with(axis, 1)
 }
 
 /// Extremes of integers have no fast kernel.

@@ -17,7 +17,7 @@ use crate::graph::recorder::{self, Side};
 use crate::graph::shape::Shape;
 use crate::ops::{Meta, Op};
 
-pub(crate) use operand::{Arg, binary, ternary};
+pub(crate) use operand::{binary, ternary};
 pub use operand::{Axes, Operand};
 
 /// A multi-dimensional value that may not have been computed yet.

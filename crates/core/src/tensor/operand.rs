@@ -17,46 +17,71 @@ use crate::param::{Buffer, Param};
 pub trait Operand {
     #[doc(hidden)]
     #[track_caller]
-    fn arg(&self) -> Arg;
+    fn arg(&self) -> Arg<'_>;
 }
 
-/// An operand, resolved.
+/// An operand, resolved; a tensor that exists is borrowed, so that no handle is made for it.
 #[doc(hidden)]
-pub enum Arg {
-    Tensor(Tensor),
+pub enum Arg<'a> {
+    Borrowed(&'a Tensor),
+    Owned(Tensor),
     Real(f64),
     Integer(i64),
 }
 
+impl Arg<'_> {
+    /// The tensor, if it is one.
+    #[inline]
+    fn tensor(&self) -> Option<&Tensor> {
+        match self {
+            Arg::Borrowed(t) => Some(t),
+            Arg::Owned(t) => Some(t),
+            _ => None,
+        }
+    }
+
+    /// A tensor in any case; numbers become f32 or i64.
+    #[track_caller]
+    pub(crate) fn into_tensor(self) -> Tensor {
+        match self {
+            Arg::Borrowed(t) => t.clone(),
+            Arg::Owned(t) => t,
+            Arg::Real(v) => Tensor::from(v),
+            Arg::Integer(v) => Tensor::from(v),
+        }
+    }
+}
+
 impl<T: Operand + ?Sized> Operand for &T {
     #[track_caller]
-    fn arg(&self) -> Arg {
+    #[inline]
+    fn arg(&self) -> Arg<'_> {
         (**self).arg()
     }
 }
 impl Operand for Tensor {
     #[inline]
-    fn arg(&self) -> Arg {
-        Arg::Tensor(self.clone())
+    fn arg(&self) -> Arg<'_> {
+        Arg::Borrowed(self)
     }
 }
 impl Operand for Param {
     #[track_caller]
-    fn arg(&self) -> Arg {
-        Arg::Tensor(self.tensor())
+    fn arg(&self) -> Arg<'_> {
+        Arg::Owned(self.tensor())
     }
 }
 impl Operand for Buffer {
     #[track_caller]
-    fn arg(&self) -> Arg {
-        Arg::Tensor(self.tensor())
+    fn arg(&self) -> Arg<'_> {
+        Arg::Owned(self.tensor())
     }
 }
 macro_rules! numbers {
     ($($t:ty: $kind:ident),*) => {$(
         impl Operand for $t {
             #[inline]
-            fn arg(&self) -> Arg {
+            fn arg(&self) -> Arg<'_> {
                 Arg::$kind((*self).into())
             }
         }
@@ -97,38 +122,34 @@ fn number_type(tensor: DType, real: bool) -> DType {
 }
 
 /// Brings two operands to a common type, as PyTorch promotes: numbers are weak.
-fn promote(a: Arg, b: Arg, place: &'static Location<'static>) -> (Tensor, Tensor) {
-    match (a, b) {
-        (Arg::Tensor(a), Arg::Tensor(b)) => {
-            let (ta, tb) = (a.peek().dtype, b.peek().dtype);
-            if ta == tb {
-                return (a, b);
-            }
-            let to = ta.promote(tb);
-            for t in [&a, &b] {
+fn promote(a: &Arg<'_>, b: &Arg<'_>, place: &'static Location<'static>) -> (Tensor, Tensor) {
+    match (a.tensor(), b.tensor()) {
+        (Some(a), Some(b)) => {
+            let to = a.peek().dtype.promote(b.peek().dtype);
+            for t in [a, b] {
                 if t.peek().dtype == DType::F32 && to == DType::F64 && t.requires_grad() {
                     let failed = recorder::failed(widened(), place);
                     return (failed.clone(), failed);
                 }
             }
-            (cast_to(&a, to, place), cast_to(&b, to, place))
+            (cast_to(a, to, place), cast_to(b, to, place))
         }
-        (Arg::Tensor(a), b) => {
-            let (value, real) = value_of(&b);
+        (Some(a), None) => {
+            let (value, real) = value_of(b);
             let to = number_type(a.peek().dtype, real);
             let b = number(value, to, place);
-            (cast_to(&a, to, place), b)
+            (cast_to(a, to, place), b)
         }
-        (a, Arg::Tensor(b)) => {
-            let (value, real) = value_of(&a);
+        (None, Some(b)) => {
+            let (value, real) = value_of(a);
             let to = number_type(b.peek().dtype, real);
             let a = number(value, to, place);
-            (a, cast_to(&b, to, place))
+            (a, cast_to(b, to, place))
         }
-        (a, b) => {
-            let ((a, ra), (b, rb)) = (value_of(&a), value_of(&b));
-            let to = if ra || rb { DType::F32 } else { DType::I64 };
-            (number(a, to, place), number(b, to, place))
+        (None, None) => {
+            let ((x, rx), (y, ry)) = (value_of(a), value_of(b));
+            let to = if rx || ry { DType::F32 } else { DType::I64 };
+            (number(x, to, place), number(y, to, place))
         }
     }
 }
@@ -139,20 +160,32 @@ fn widened() -> Error {
         .help("the model would silently run in f64; `cast(DType::F32)` the data")
 }
 
-fn value_of(arg: &Arg) -> (f64, bool) {
+fn value_of(arg: &Arg<'_>) -> (f64, bool) {
     match arg {
         Arg::Real(v) => (*v, true),
         Arg::Integer(v) => (*v as f64, false),
-        Arg::Tensor(_) => (0.0, true),
+        _ => (0.0, true),
     }
 }
 
 /// Records a binary operation after promotion; identities with a number are applied here.
 #[track_caller]
 #[inline]
-pub(crate) fn binary(op: Binary, a: Arg, b: Arg) -> Tensor {
+pub(crate) fn binary(op: Binary, a: Arg<'_>, b: Arg<'_>) -> Tensor {
     let place = Location::caller();
-    if let (Arg::Tensor(x), Arg::Real(v)) = (&a, &b) {
+    let op_node = Op::Binary(op);
+    if let (Some(x), Some(y)) = (a.tensor(), b.tensor())
+        && recorder::same_type(x, y)
+    {
+        let ordering = matches!(op, Binary::Lt | Binary::Le | Binary::Gt | Binary::Ge);
+        if ordering && x.peek().dtype == DType::Bool {
+            // false < true; the kernels order numbers only.
+            let whole = |t| cast_to(t, DType::I64, place);
+            return recorder::record(op_node, &[&whole(x), &whole(y)], None, Side::None, place);
+        }
+        return recorder::record(op_node, &[x, y], None, Side::None, place);
+    }
+    if let (Some(x), Arg::Real(v)) = (a.tensor(), &b) {
         let same = match op {
             Binary::Mul | Binary::Div | Binary::Pow => *v == 1.0,
             Binary::Sub => *v == 0.0 && v.is_sign_positive(),
@@ -162,41 +195,33 @@ pub(crate) fn binary(op: Binary, a: Arg, b: Arg) -> Tensor {
             return x.clone();
         }
     }
-    let (a, b) = promote(a, b, place);
-    recorder::record(Op::Binary(op), &[&a, &b], None, Side::None, place)
+    let (a, b) = promote(&a, &b, place);
+    recorder::record(op_node, &[&a, &b], None, Side::None, place)
 }
 
 /// Records a ternary operation; `where` promotes its choices, `clamp` all three.
 #[track_caller]
-pub(crate) fn ternary(op: Ternary, a: Arg, b: Arg, c: Arg) -> Tensor {
+pub(crate) fn ternary(op: Ternary, a: Arg<'_>, b: Arg<'_>, c: Arg<'_>) -> Tensor {
     let place = Location::caller();
     let record = |a: &Tensor, b: &Tensor, c: &Tensor| {
         recorder::record(Op::Ternary(op), &[a, b, c], None, Side::None, place)
     };
-    match (op, a) {
-        (Ternary::Clamp, Arg::Tensor(x)) => {
-            let (x1, lo) = promote(Arg::Tensor(x), b, place);
-            let (x2, hi) = promote(Arg::Tensor(x1.clone()), c, place);
-            let lo = cast_to(&lo, x2.peek().dtype, place);
-            record(&x2, &lo, &hi)
+    let first = match a {
+        // A number as a condition: true where it is not 0.
+        Arg::Real(_) | Arg::Integer(_) => {
+            let value = number(value_of(&a).0, DType::F32, place);
+            cast_to(&value, DType::Bool, place)
         }
-        (_, Arg::Tensor(condition)) => {
-            let (x, y) = promote(b, c, place);
-            record(&condition, &x, &y)
-        }
-        (_, number) => {
-            let (value, _) = value_of(&number);
-            let condition = recorder::record(
-                Op::Cast(DType::Bool),
-                &[&self::number(value, DType::F32, place)],
-                None,
-                Side::None,
-                place,
-            );
-            let (x, y) = promote(b, c, place);
-            record(&condition, &x, &y)
-        }
+        other => other.into_tensor(),
+    };
+    if op == Ternary::Clamp {
+        let (x1, lo) = promote(&Arg::Owned(first), &b, place);
+        let (x2, hi) = promote(&Arg::Owned(x1), &c, place);
+        let lo = cast_to(&lo, x2.peek().dtype, place);
+        return record(&x2, &lo, &hi);
     }
+    let (x, y) = promote(&b, &c, place);
+    record(&first, &x, &y)
 }
 
 /// Axes of a tensor: one or several, counted from 0, or from the end with negative numbers.

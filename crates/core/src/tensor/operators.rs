@@ -20,7 +20,7 @@ macro_rules! operator {
             #[track_caller]
             #[inline]
             fn $method(self, right: R) -> Tensor {
-                binary(Binary::$op, Arg::Tensor(self), right.arg())
+                binary(Binary::$op, Arg::Owned(self), right.arg())
             }
         }
         impl<R: Operand> std::ops::$Trait<R> for &Param {
@@ -37,7 +37,7 @@ macro_rules! operator {
             type Output = Tensor;
             #[track_caller]
             fn $method(self, right: Tensor) -> Tensor {
-                binary(Binary::$op, self.arg(), Arg::Tensor(right))
+                binary(Binary::$op, self.arg(), Arg::Owned(right))
             }
         }
         impl std::ops::$Trait<&Tensor> for $t {
@@ -71,7 +71,7 @@ macro_rules! logical {
             type Output = Tensor;
             #[track_caller]
             fn $method(self, right: Tensor) -> Tensor {
-                binary(Binary::$op, Arg::Tensor(self), Arg::Tensor(right))
+                binary(Binary::$op, Arg::Owned(self), Arg::Owned(right))
             }
         }
     )*};

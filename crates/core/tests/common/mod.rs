@@ -1,6 +1,8 @@
 //! What the deciding tests share: running one function in every mode, and comparing.
 #![allow(dead_code)]
 
+pub(crate) mod program;
+
 use gradus_core::{
     Array, Code, DType, Error, Isa, Rng, Tensor, check_mode, eager, isa, pending_tensors, seed,
     set_split_all, set_threads, sync,
@@ -8,7 +10,7 @@ use gradus_core::{
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Threads, instruction sets and check mode belong to the process: one test at a time.
-pub fn alone() -> MutexGuard<'static, ()> {
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     isa::force(isa::best());
@@ -21,29 +23,29 @@ pub fn alone() -> MutexGuard<'static, ()> {
 
 /// How something is computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Setting {
-    pub eager: bool,
+pub(crate) struct Setting {
+    pub(crate) eager: bool,
     /// Handles on all intermediate values.
-    pub hold: bool,
+    pub(crate) hold: bool,
     /// All results in one plan.
-    pub together: bool,
+    pub(crate) together: bool,
     /// Three threads, with everything split.
-    pub split: bool,
-    pub isa: Isa,
+    pub(crate) split: bool,
+    pub(crate) isa: Isa,
 }
 
 impl Setting {
     /// Fused, only results held, one plan a result, one thread, the best instructions.
-    pub fn plain() -> Setting {
+    pub(crate) fn plain() -> Setting {
         Setting { eager: false, hold: false, together: false, split: false, isa: isa::active() }
     }
 }
 
-pub struct Settings;
+pub(crate) struct Settings;
 
 impl Settings {
     /// Everything that must not change a bit.
-    pub fn all_that_keep_bits() -> Vec<Setting> {
+    pub(crate) fn all_that_keep_bits() -> Vec<Setting> {
         let mut out = Vec::new();
         let levels: Vec<Isa> = [Isa::Avx2, Isa::Avx512]
             .into_iter()
@@ -73,13 +75,13 @@ impl Settings {
 }
 
 /// A leaf; with gradients if it can have them.
-pub fn leaf(array: &Array) -> Tensor {
+pub(crate) fn leaf(array: &Array) -> Tensor {
     let t = Tensor::from_array(array);
     if array.dtype().is_float() { t.with_grad() } else { t }
 }
 
 /// f32 as f64, everything else as it is.
-pub fn widen(array: &Array) -> Array {
+pub(crate) fn widen(array: &Array) -> Array {
     match array.dtype() {
         DType::F32 => Array::new(array.shape(), &array.to_f64()).unwrap(),
         _ => array.clone(),
@@ -87,18 +89,17 @@ pub fn widen(array: &Array) -> Array {
 }
 
 /// Random weights of a tensor's shape and type.
-pub fn weights(like: &Tensor, number: u64) -> Tensor {
+pub(crate) fn weights(like: &Tensor, number: u64) -> Tensor {
     let array = Rng::new(number).uniform(like.shape().unwrap(), -1.0, 1.0).unwrap();
     Tensor::from(array).cast(like.dtype().unwrap())
 }
 
 /// The result of `run`, and, where it has gradients, its vector-Jacobian products and those of their
 /// sum (second derivatives), by name.
-pub fn results(
+pub(crate) fn results(
     run: impl Fn(&[Tensor]) -> Tensor,
     inputs: &[Array],
 ) -> Result<Vec<(String, Tensor)>, String> {
-    seed(17);
     let xs: Vec<Tensor> = inputs.iter().map(leaf).collect();
     let y = run(&xs);
     y.check().map_err(|e| e.to_string())?;
@@ -135,17 +136,26 @@ pub fn results(
 }
 
 /// The values of [`results`] under a setting.
-pub fn outcome(
+pub(crate) fn outcome(
     run: impl Fn(&[Tensor]) -> Tensor,
     inputs: &[Array],
     setting: Setting,
+) -> Result<Vec<(String, Array)>, String> {
+    under(setting, || results(&run, inputs))
+}
+
+/// The values of named tensors that are recorded and computed under a setting.
+pub(crate) fn under(
+    setting: Setting,
+    record: impl Fn() -> Result<Vec<(String, Tensor)>, String>,
 ) -> Result<Vec<(String, Array)>, String> {
     let before = isa::active();
     isa::force(setting.isa);
     set_threads(if setting.split { 3 } else { 1 });
     set_split_all(setting.split);
+    seed(17);
     let compute = || {
-        let tensors = results(&run, inputs)?;
+        let tensors = record()?;
         let held = if setting.hold { pending_tensors() } else { Vec::new() };
         if setting.together {
             sync().map_err(|e| e.to_string())?;
@@ -165,7 +175,7 @@ pub fn outcome(
 }
 
 /// Equal names, shapes, types and bits. Any NaN equals any other.
-pub fn same(a: &[(String, Array)], b: &[(String, Array)]) -> Result<(), String> {
+pub(crate) fn same(a: &[(String, Array)], b: &[(String, Array)]) -> Result<(), String> {
     if a.len() != b.len() {
         return Err(format!("{} results and {}", a.len(), b.len()));
     }
@@ -191,7 +201,11 @@ pub fn same(a: &[(String, Array)], b: &[(String, Array)]) -> Result<(), String> 
 }
 
 /// f32 results against those in f64: within `tolerance * max(1, max|b|)`; other types equal.
-pub fn agree(a: &[(String, Array)], b: &[(String, Array)], tolerance: f64) -> Result<(), String> {
+pub(crate) fn agree(
+    a: &[(String, Array)],
+    b: &[(String, Array)],
+    tolerance: f64,
+) -> Result<(), String> {
     for ((name, x), (_, y)) in a.iter().zip(b) {
         if x.shape() != y.shape() {
             return Err(format!("{name} is {x:?} and {y:?}"));
@@ -208,7 +222,7 @@ pub fn agree(a: &[(String, Array)], b: &[(String, Array)], tolerance: f64) -> Re
 }
 
 /// Whether an error has this code, these words, and names this line or one just after it.
-pub fn tells(error: &Error, code: Code, words: &str, at: (&str, u32)) -> Result<(), String> {
+pub(crate) fn tells(error: &Error, code: Code, words: &str, at: (&str, u32)) -> Result<(), String> {
     if error.code() != code {
         return Err(format!("its code is {:?}, not {code:?}", error.code()));
     }

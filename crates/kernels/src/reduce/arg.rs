@@ -1,6 +1,6 @@
 //! Where the largest or smallest element is.
 
-use crate::levels::{lanewise, leveled};
+use crate::levels::{lanewise, leveled, one_vector_a_turn};
 use crate::memory::{Element, KernelError, Mem, Shared, Ty};
 use crate::pool;
 
@@ -178,6 +178,7 @@ fn one_row<T: Order>(xs: &[T], max: bool) -> usize {
         let mut lanes = [first; LANES];
         for chunk in whole {
             lanes = lanewise!(lanes, *chunk => |b, x| if T::beats(x, b, max) { x } else { b });
+            one_vector_a_turn();
         }
         for x in std::hint::black_box(lanes) {
             best = if T::beats(x, best, max) { x } else { best };

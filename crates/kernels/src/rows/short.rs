@@ -2,9 +2,10 @@
 //! are those of the kernels for longer rows. They are loops of their own because the compiler makes
 //! much better code of them than of one loop for both.
 
-use super::{Larger, V, first_lanes, load, nan_row, store};
+use super::vector::{V, first_lanes, load, store};
+use super::{Larger, nan_row};
 use crate::lanes::{LANES, Sum, short_tree};
-use crate::levels::{lanewise, leveled};
+use crate::levels::{lanewise, leveled, one_vector_a_turn};
 use crate::vmath;
 
 /// A row of one vector, which stays in registers: its elements, the largest, the terms
@@ -24,6 +25,11 @@ unsafe fn short_row<const FMA: bool>(x: *const f32, n: usize, readable: usize) -
     let t = std::hint::black_box(t);
     (v, m, t, short_tree::<f32, Sum>(t))
 }
+
+/// The number of each lane.
+const LANE: [u32; LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+/// The bits of 1.0.
+const ONE: u32 = 0x3f80_0000;
 
 row_kernel!(softmax_rows(x: [*const f32; 1], readable: usize, y: *mut f32, rows: usize, n: usize)
     => softmax_body);
@@ -46,6 +52,7 @@ unsafe fn softmax_body<const FMA: bool>(
                 nan_row(y.add(at), n);
             }
         }
+        one_vector_a_turn();
     }
 }
 
@@ -70,6 +77,7 @@ unsafe fn log_softmax_body<const FMA: bool>(
                 nan_row(y.add(at), n);
             }
         }
+        one_vector_a_turn();
     }
 }
 
@@ -100,6 +108,7 @@ unsafe fn cross_entropy_body<const FMA: bool>(
                 let (_, m, _, sum) = short_row::<FMA>(x.add(at), n, readable - at);
                 (*total, *rest) = (sum, x.add(at + target as usize).read() - m);
             }
+            one_vector_a_turn();
         }
         let values = lanewise!(totals, rest => |total, rest| vmath::log::<FMA>(total) - rest);
         let values = lanewise!(values => |v| if v.is_nan() { f32::NAN } else { v });
@@ -134,12 +143,14 @@ unsafe fn cross_entropy_grad_body<const FMA: bool>(
             }
             let (_, _, t, total) = short_row::<FMA>(x.add(at), n, readable - at);
             let scale = 1.0 / total;
-            store(dx.add(at), lanewise!(t => |t| t * scale * g), n);
-            let hot = t.get(target as usize).copied().unwrap_or_default();
-            dx.add(at + target as usize).write((hot * scale - 1.0) * g);
+            let hot = target as u32;
+            let less = lanewise!(LANE => |lane| if lane == hot { ONE } else { 0 });
+            let p = lanewise!(t => |t| t * scale);
+            store(dx.add(at), lanewise!(p, less => |p, less| (p - f32::from_bits(less)) * g), n);
             if total.is_nan() {
                 nan_row(dx.add(at), n);
             }
         }
+        one_vector_a_turn();
     }
 }

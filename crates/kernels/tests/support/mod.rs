@@ -32,6 +32,9 @@ pub fn everywhere<R: PartialEq + std::fmt::Debug>(f: impl Fn() -> R) -> R {
             assert_eq!(f(), first, "{} with {threads} threads", level.name());
         }
     }
+    // Without FMA: other bits in places, but no trouble.
+    isa::force(Isa::Generic);
+    f();
     isa::force(isa::best());
     pool::set_threads(2);
     pool::set_split_all(false);

@@ -125,7 +125,8 @@ impl Engine {
             None => 1.0,
             Some(own) if lr > 0.0 => own / lr,
             Some(own) => {
-                let text = format!("a group with the rate {own} of an optimizer with the rate {lr}");
+                let text =
+                    format!("a group with the rate {own} of an optimizer with the rate {lr}");
                 self.error = Some(argument(text).help("give the optimizer a rate above 0"));
                 1.0
             }
@@ -449,13 +450,7 @@ pub(super) fn argument(text: String) -> Error {
 }
 
 /// An error unless the hyper-parameter is finite and `ok`.
-pub(super) fn check<M: Method>(
-    _: &M,
-    what: &str,
-    value: f64,
-    ok: bool,
-    range: &str,
-) -> Result<()> {
+pub(super) fn check<M: Method>(_: &M, what: &str, value: f64, ok: bool, range: &str) -> Result<()> {
     if ok && value.is_finite() {
         return Ok(());
     }

@@ -205,10 +205,7 @@ macro_rules! optimizer {
             fn state_dict(&mut self) -> gradus_core::Result<$crate::StateDict> {
                 self.engine.state_dict(&self.rule)
             }
-            fn load_state_dict(
-                &mut self,
-                state: &$crate::StateDict,
-            ) -> gradus_core::Result<()> {
+            fn load_state_dict(&mut self, state: &$crate::StateDict) -> gradus_core::Result<()> {
                 self.rule.lr = self.engine.load_state_dict(&self.rule, state)?;
                 Ok(())
             }

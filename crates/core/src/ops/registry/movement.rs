@@ -4,6 +4,7 @@ use super::arrays::{any, truth, whole};
 use super::{ErrorCase, Gradient, Kind, OpRow, Sample, fails};
 use crate::array::Array;
 use crate::error::Error;
+use crate::graph::dtype::DType;
 use crate::tensor::Tensor;
 
 /// A row of this file.
@@ -418,7 +419,8 @@ pub(super) fn rows() -> Vec<OpRow> {
                     Sample::new("integers", vec![whole(&[2], 1), whole(&[3], 2)], rows),
                     Sample::new("bools", vec![truth(&[2], 1), truth(&[3], 2)], rows),
                     Sample::new("a number", vec![any(&[2], 1)], |v| {
-                        Tensor::concat(&[&v[0], &Tensor::full([2], 0.5), &v[0]], 0)
+                        let half = Tensor::full([2], 0.5).cast(v[0].dtype().unwrap_or(DType::F32));
+                        Tensor::concat(&[&v[0], &half, &v[0]], 0)
                     }),
                 ]
             },

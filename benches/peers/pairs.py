@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Gradus against PyTorch and JAX, interleaved.
+
+Each round runs Gradus, then every peer, one process each, so that a machine whose speed drifts
+slows all of them alike. Printed: medians, spread (max - min over median) and, per peer, the median
+of the ratios round by round.
+
+    python3 -m venv VENV && VENV/bin/pip install numpy torch==2.13.0 jax optax
+    cargo build --release
+    VENV/bin/python benches/peers/pairs.py --data FOLDER-WITH-UNCOMPRESSED-MNIST
+"""
+import argparse, json, os, statistics, subprocess, sys, time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+WORKLOADS = ["xor", "mlp_tabular", "mlp_mnist", "autoencoder", "infer_mlp_mnist"]
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--data", required=True, help="folder with the four uncompressed MNIST IDX files")
+    p.add_argument("--workloads", default=",".join(WORKLOADS))
+    p.add_argument("--peers", default="torch,jax")
+    p.add_argument("--rounds", type=int, default=9)
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--window", type=float, default=1.0)
+    p.add_argument("--warmup", type=float, default=0.5)
+    p.add_argument("--gradus", default=os.path.join(ROOT, "target", "release", "gradus"))
+    p.add_argument("--pin", default=None, help="cores for taskset; default 0 for one thread")
+    a = p.parse_args()
+    pin = a.pin if a.pin is not None else ("0" if a.threads == 1 else None)
+    common = ["--threads", str(a.threads), "--window", str(a.window), "--windows", "1", "--warmup", str(a.warmup)]
+    programs = {"gradus": [a.gradus, "bench", "--json", "--data", a.data] + common}
+    for peer in a.peers.split(","):
+        programs[peer] = [sys.executable, os.path.join(HERE, f"{peer}_bench.py")] + common
+    env = dict(os.environ, PEER_DATA=a.data, OMP_NUM_THREADS=str(a.threads))
+    if a.threads == 1:
+        env["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    print(f"{a.rounds} rounds, {a.threads} thread(s), windows of {a.window} s", flush=True)
+    for workload in a.workloads.split(","):
+        figures = {name: [] for name in programs}
+        first = {name: [] for name in programs}
+        for _ in range(a.rounds):
+            for name, command in programs.items():
+                row = run(command + ["--workload", workload], pin, env)
+                figures[name].append(rate(row, workload))
+                first[name].append(row["first_step_s"])
+        report(workload, figures, first)
+
+
+def run(command, pin, env):
+    if pin is not None:
+        command = ["taskset", "-c", pin] + command
+    done = subprocess.run(command, env=dict(env, BENCH_T0=repr(time.time())), capture_output=True, text=True)
+    lines = [l for l in done.stdout.splitlines() if l.startswith("{")]
+    if done.returncode or not lines:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    return json.loads(lines[-1])
+
+
+def rate(row, workload):
+    """Steps (or calls) a second; CPU time for one thread, which a busy machine disturbs least."""
+    if workload.startswith("infer"):
+        return 1e6 / row["p10_us"]
+    return row["steps_per_cpu_s"] if row["threads"] == 1 else row["steps_per_s"]
+
+
+def report(workload, figures, first):
+    ours = figures["gradus"]
+    for name, values in figures.items():
+        m = statistics.median(values)
+        spread = (max(values) - min(values)) / m
+        text = f"{workload:16} {name:8} {m:12.1f} /s  spread {spread:4.0%}  first step {statistics.median(first[name]):6.3f} s"
+        if name != "gradus":
+            ratio = statistics.median(x / y for x, y in zip(ours, values))
+            text += f"   gradus is {ratio:.2f} times as fast"
+        print(text, flush=True)
+
+
+main()

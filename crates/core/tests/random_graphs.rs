@@ -1,0 +1,124 @@
+//! Random programs: fused against eager bit for bit, and both against the reference executor.
+//!
+//! `GRADUS_CASES` sets how many (300 by default); a failure is shrunk and printed as a program.
+
+mod common;
+
+use common::program::Program;
+use common::{Setting, alone, leaf, same, under};
+use gradus_core::{Array, Code, Tensor, check, check_mode, isa};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+fn cases(default: u32) -> u32 {
+    std::env::var("GRADUS_CASES").ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}
+
+fn program(smooth: bool, steps: std::ops::Range<usize>) -> impl Strategy<Value = Program> {
+    let leaves = prop::collection::vec(0u8..16, 2..5);
+    let steps = prop::collection::vec(any::<[u16; 4]>(), steps);
+    (leaves, steps, any::<u64>(), any::<bool>()).prop_map(move |(leaves, steps, held, second)| {
+        Program { leaves, steps, held, second, smooth }
+    })
+}
+
+fn runner(cases: u32) -> TestRunner {
+    let config =
+        Config { cases, failure_persistence: None, max_shrink_iters: 4000, ..Config::default() };
+    TestRunner::new_with_rng(
+        config.clone(),
+        proptest::test_runner::TestRng::deterministic_rng(config.rng_algorithm),
+    )
+}
+
+/// What a program computes: held values, a scalar, its gradients, and maybe theirs.
+fn tensors(p: &Program) -> Result<Vec<(String, Tensor)>, String> {
+    let xs: Vec<Tensor> = p.operands().iter().map(leaf).collect();
+    let (mut out, loss, _) = p.run(&xs);
+    out.push(("loss".to_string(), loss.clone()));
+    let mut sum: Option<Tensor> = None;
+    for (i, x) in xs.iter().enumerate() {
+        match loss.grad(x) {
+            Ok(g) => {
+                let part = g.square().sum();
+                sum = Some(match sum {
+                    Some(sum) => sum + part,
+                    None => part,
+                });
+                out.push((format!("gradient {i}"), g));
+            }
+            // The scalar may not depend on it.
+            Err(error) if error.code() == Code::Gradient => {}
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    let Some(sum) = sum.filter(|_| p.second) else { return Ok(out) };
+    for (i, x) in xs.iter().enumerate() {
+        match sum.grad(x) {
+            Ok(g) => out.push((format!("second derivative {i}"), g)),
+            Err(error) if error.code() == Code::Gradient => {}
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    Ok(out)
+}
+
+fn values(p: &Program, setting: Setting) -> Result<Vec<(String, Array)>, TestCaseError> {
+    under(setting, || tensors(p)).map_err(|why| TestCaseError::fail(format!("{setting:?}: {why}")))
+}
+
+#[test]
+fn random_programs() {
+    let _alone = alone();
+    let plain = Setting::plain();
+    let settings = [
+        Setting { eager: true, ..plain },
+        Setting { together: true, ..plain },
+        Setting { hold: true, together: true, ..plain },
+        Setting { split: true, together: true, ..plain },
+    ];
+    let result = runner(cases(300)).run(&program(false, 5..40), |p| {
+        let base = values(&p, plain)?;
+        for setting in settings {
+            let other = values(&p, setting)?;
+            same(&base, &other)
+                .map_err(|why| TestCaseError::fail(format!("{setting:?}: {why}")))?;
+        }
+        // Each plan against the reference executor, with poisoned memory.
+        for (level, setting) in [(isa::best(), settings[1]), (isa::Isa::Generic, settings[2])] {
+            check_mode(true);
+            let checked = values(&p, Setting { isa: level, ..setting });
+            check_mode(false);
+            if level == isa::best() {
+                same(&base, &checked?)
+                    .map_err(|why| TestCaseError::fail(format!("checked: {why}")))?;
+            } else {
+                checked?;
+            }
+        }
+        if gradus_core::live_nodes() != 0 {
+            return Err(TestCaseError::fail("nodes are left over"));
+        }
+        Ok(())
+    });
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+}
+
+/// Gradients of random smooth programs against differences, in f64; first and second order.
+#[test]
+fn random_gradients() {
+    let _alone = alone();
+    let options = check::Options { elements: 3, tolerance: 1e-5, ..check::Options::default() };
+    let result = runner(cases(300) / 6).run(&program(true, 3..20), |p| {
+        let f = |xs: &[Tensor]| p.run(xs).1;
+        let operands = p.operands();
+        let fail = |e: gradus_core::Error| TestCaseError::fail(e.to_string());
+        check::gradients_with(&options, f, &operands).map_err(fail)?;
+        check::second_order_with(&options, f, &operands).map_err(fail)
+    });
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+}

@@ -1,0 +1,43 @@
+//! A steady step through layers and optimizers allocates nothing and makes no plan, whatever the
+//! learning rate.
+
+use gradus_core::{Array, Rng, Tensor, plan_cache, set_threads};
+use gradus_nn::optim::GroupOptions;
+use gradus_nn::{AdamW, Dropout, Layer, Linear, Optimizer, Relu, Sgd, seq};
+
+#[test]
+fn a_steady_step_and_a_steady_prediction_allocate_nothing() {
+    set_threads(1);
+    allocation_counter::measure(|| ()); // its own first use allocates
+    let model = seq![
+        Linear::new(20, 16),
+        Relu,
+        Dropout::new(0.1),
+        seq![Linear::new(16, 8)],
+        Linear::new(8, 3)
+    ];
+    let x = Rng::new(1).uniform([8, 20], 0.0, 1.0).unwrap();
+    let y = Array::new([8], &[1i64; 8]).unwrap();
+    let optimizers: [Box<dyn Optimizer>; 2] = [
+        Box::new(
+            AdamW::new(&model, 1e-3)
+                .group(|name, _| name.ends_with("bias"), GroupOptions::new().weight_decay(0.0)),
+        ),
+        Box::new(Sgd::new(&model, 1e-3).momentum(0.9).dampening(0.1)),
+    ];
+    for mut opt in optimizers {
+        let mut rate = 1e-3;
+        let mut one = || {
+            rate *= 0.99;
+            opt.set_lr(rate);
+            let loss = model.forward(&Tensor::from(&x)).cross_entropy(&Tensor::from(&y));
+            opt.step(&loss).unwrap();
+            model.predict(&Tensor::from(&x)).sum().item().unwrap();
+        };
+        (0..5).for_each(|_| one());
+        let misses = plan_cache().misses;
+        let count = allocation_counter::measure(|| (0..20).for_each(|_| one()));
+        assert_eq!(plan_cache().misses, misses, "another rate makes no new plan");
+        assert_eq!(count.count_total, 0, "allocations in 20 steps");
+    }
+}

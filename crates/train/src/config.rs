@@ -1,0 +1,486 @@
+//! `config.toml` of a run: what was trained on what, how, and with which program.
+//!
+//! Enough to build the model again ([`RunConfig::build_model`]), to find and check the data, and
+//! to do the same training once more.
+
+use std::fmt;
+
+use gradus_core::{Code, Error, Result, isa, threads};
+use gradus_data::Dataset;
+use gradus_nn::{
+    Adam, AdamW, Dropout, Flatten, Gelu, Layer, Linear, Module, Optimizer, Relu, Sequential, Sgd,
+    Sigmoid, Tanh,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::loss::Loss;
+
+/// The version of a run folder's files that this version writes.
+pub(crate) const FORMAT: u32 = 1;
+
+/// What a run is; the contents of its `config.toml`.
+///
+/// Fields that [`Trainer::fit`](crate::Trainer::fit) knows better (seed, batch size, epochs, loss,
+/// learning rate, threads, instructions) are filled in when the training starts.
+///
+/// ```
+/// use gradus_train::{ModelConfig, RunConfig};
+/// let digits = gradus_data::digits()?;
+/// let mut config = RunConfig::for_data(&digits);
+/// config.model = Some(ModelConfig::mlp(&digits, &[32]));
+/// let model = config.build_model()?;
+/// assert_eq!(format!("{model:?}"), "Sequential[Linear, Relu, Linear]");
+/// assert_eq!(RunConfig::parse(&config.to_toml()?, "config.toml")?, config);
+/// # Ok::<(), gradus_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RunConfig {
+    /// The version of the folder's files.
+    pub format: u32,
+    /// The version of Gradus that wrote them.
+    pub gradus: String,
+    /// What is predicted.
+    pub task: Task,
+    /// The seed of the training.
+    pub seed: u64,
+    /// Threads that were used; they do not change the result.
+    pub threads: usize,
+    /// The instructions that were used: `avx512`, `avx2` or `generic`.
+    pub isa: String,
+    /// What is trained on.
+    pub data: DataConfig,
+    /// The model, if it is one that this file can describe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelConfig>,
+    /// How it is trained.
+    pub training: TrainingConfig,
+}
+
+/// What is predicted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// One of several classes.
+    #[default]
+    Classification,
+    /// Yes or no, by one logit.
+    Binary,
+    /// Numbers.
+    Regression,
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Task::Classification => "classification",
+            Task::Binary => "binary",
+            Task::Regression => "regression",
+        })
+    }
+}
+
+impl Task {
+    /// The task that a loss is for; regression for one that is not known by name.
+    pub fn of(loss: &Loss) -> Task {
+        match loss {
+            Loss::CrossEntropy => Task::Classification,
+            Loss::BceWithLogits => Task::Binary,
+            _ => Task::Regression,
+        }
+    }
+}
+
+/// The data of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct DataConfig {
+    /// Its name, for people.
+    pub name: String,
+    /// Where it comes from: `digits`, or a path.
+    pub source: String,
+    /// The hash of all that was split; see [`Dataset::fingerprint`].
+    pub fingerprint: String,
+    /// Samples, before the split.
+    pub samples: usize,
+    /// The sizes of one sample.
+    pub sample_shape: Vec<usize>,
+    /// Number of classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<usize>,
+    /// Their names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub class_names: Vec<String>,
+    /// The fraction of the samples that is for validation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid: Option<f64>,
+    /// The fraction of the samples that is for the test; none if the data has a test set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<f64>,
+    /// The seed of the split.
+    pub split_seed: u64,
+}
+
+impl DataConfig {
+    /// A description of a dataset, with its fingerprint. `source` becomes its name.
+    pub fn of(data: &Dataset) -> DataConfig {
+        DataConfig {
+            name: data.name().to_string(),
+            source: data.name().to_string(),
+            fingerprint: data.fingerprint(),
+            samples: data.len(),
+            sample_shape: data.sample_shape().dims().to_vec(),
+            classes: data.classes(),
+            class_names: data.class_names().map(<[String]>::to_vec).unwrap_or_default(),
+            ..DataConfig::default()
+        }
+    }
+}
+
+/// A multi-layer perceptron.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct ModelConfig {
+    /// The sizes of one sample; more than one axis is flattened.
+    pub input: Vec<usize>,
+    /// Sizes of the hidden layers.
+    pub layers: Vec<usize>,
+    /// Size of the output.
+    pub outputs: usize,
+    /// After each hidden layer.
+    pub activation: Activation,
+    /// The probability of a zero after each activation; 0 is without dropout.
+    pub dropout: f64,
+}
+
+/// An activation by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// `max(x, 0)`.
+    #[default]
+    Relu,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// Logistic function.
+    Sigmoid,
+    /// Gaussian error linear unit.
+    Gelu,
+}
+
+impl Activation {
+    /// All, in the order of messages.
+    pub const ALL: [Activation; 4] =
+        [Activation::Relu, Activation::Tanh, Activation::Sigmoid, Activation::Gelu];
+
+    /// The name in files and arguments.
+    pub fn name(self) -> &'static str {
+        match self {
+            Activation::Relu => "relu",
+            Activation::Tanh => "tanh",
+            Activation::Sigmoid => "sigmoid",
+            Activation::Gelu => "gelu",
+        }
+    }
+
+    /// The activation of that name.
+    pub fn parse(name: &str) -> Option<Activation> {
+        Activation::ALL.into_iter().find(|a| a.name() == name)
+    }
+
+    fn layer(self) -> Box<dyn Layer> {
+        match self {
+            Activation::Relu => Box::new(Relu),
+            Activation::Tanh => Box::new(Tanh),
+            Activation::Sigmoid => Box::new(Sigmoid),
+            Activation::Gelu => Box::new(Gelu),
+        }
+    }
+}
+
+impl ModelConfig {
+    /// A perceptron for a dataset, with hidden layers of these sizes, ReLU and no dropout.
+    pub fn mlp(data: &Dataset, layers: &[usize]) -> ModelConfig {
+        ModelConfig {
+            input: data.sample_shape().dims().to_vec(),
+            layers: layers.to_vec(),
+            outputs: data.classes().unwrap_or_else(|| data.target_shape().numel()),
+            activation: Activation::Relu,
+            dropout: 0.0,
+        }
+    }
+
+    /// The model, with initial weights from the global seed.
+    ///
+    /// # Errors
+    /// [`Code::Config`] for a size of 0 or a dropout that is not a probability below 1.
+    pub fn build(&self) -> Result<Sequential> {
+        let config = |text: String| Error::new(Code::Config, text);
+        let inputs: usize = self.input.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(0);
+        if inputs == 0 {
+            return Err(config(format!("a model cannot have the input {:?}", self.input)));
+        }
+        if let Some(i) = self.layers.iter().position(|&n| n == 0) {
+            return Err(config(format!("hidden layer {} has size 0", i + 1))
+                .help("layers are sizes from 1, such as 128,64"));
+        }
+        if self.outputs == 0 {
+            return Err(config("a model cannot have 0 outputs".to_string()));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(config(format!("dropout {} is not in 0..1", self.dropout))
+                .help("it is the probability of a zero: 0.2 is usual"));
+        }
+        let mut layers: Vec<Box<dyn Layer>> = Vec::new();
+        if self.input.len() != 1 {
+            layers.push(Box::new(Flatten));
+        }
+        let mut width = inputs;
+        for &size in &self.layers {
+            layers.push(Box::new(Linear::new(width, size)));
+            layers.push(self.activation.layer());
+            if self.dropout > 0.0 {
+                layers.push(Box::new(Dropout::new(self.dropout)));
+            }
+            width = size;
+        }
+        layers.push(Box::new(Linear::new(width, self.outputs)));
+        Ok(Sequential::from(layers))
+    }
+}
+
+/// How a run is trained.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct TrainingConfig {
+    /// The name of the loss; see [`Loss::parse`].
+    pub loss: String,
+    /// Samples a step.
+    pub batch_size: usize,
+    /// Epochs at most.
+    pub epochs: usize,
+    /// Epochs without progress after which it stops; none goes on to the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+    /// The optimizer.
+    pub optimizer: OptimizerConfig,
+}
+
+/// An optimizer by name, with the settings that differ from its defaults.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct OptimizerConfig {
+    /// Which; none for one that this file cannot describe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<OptimizerName>,
+    /// Learning rate.
+    pub lr: f64,
+    /// Weight decay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
+    /// Momentum, of `sgd`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<f64>,
+    /// Nesterov's momentum, of `sgd`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nesterov: Option<bool>,
+    /// Of `adam` and `adamw`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub betas: Option<(f64, f64)>,
+    /// Of `adam` and `adamw`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eps: Option<f64>,
+}
+
+/// The optimizers that a file can name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptimizerName {
+    /// Stochastic gradient descent.
+    Sgd,
+    /// Adam.
+    #[default]
+    Adam,
+    /// Adam with decoupled weight decay.
+    AdamW,
+}
+
+impl OptimizerName {
+    /// All, in the order of messages.
+    pub const ALL: [OptimizerName; 3] =
+        [OptimizerName::Adam, OptimizerName::AdamW, OptimizerName::Sgd];
+
+    /// The name in arguments.
+    pub fn name(self) -> &'static str {
+        match self {
+            OptimizerName::Sgd => "sgd",
+            OptimizerName::Adam => "adam",
+            OptimizerName::AdamW => "adamw",
+        }
+    }
+
+    /// The optimizer of that name.
+    pub fn parse(name: &str) -> Option<OptimizerName> {
+        OptimizerName::ALL.into_iter().find(|o| o.name() == name)
+    }
+}
+
+impl OptimizerConfig {
+    /// An optimizer with a learning rate and its defaults.
+    pub fn new(name: OptimizerName, lr: f64) -> OptimizerConfig {
+        OptimizerConfig { name: Some(name), lr, ..OptimizerConfig::default() }
+    }
+
+    /// The optimizer for a model.
+    ///
+    /// # Errors
+    /// [`Code::Config`] without a name, or for a setting that this optimizer does not have. A
+    /// value out of range is an error of the first step.
+    pub fn build<M: Module + ?Sized>(&self, model: &M) -> Result<Box<dyn Optimizer>> {
+        let Some(name) = self.name else {
+            return Err(Error::new(Code::Config, "the configuration names no optimizer"));
+        };
+        let sgd = name == OptimizerName::Sgd;
+        let foreign = [
+            ("momentum", self.momentum.is_some() && !sgd),
+            ("nesterov", self.nesterov.is_some() && !sgd),
+            ("betas", self.betas.is_some() && sgd),
+            ("eps", self.eps.is_some() && sgd),
+        ];
+        if let Some((setting, _)) = foreign.iter().find(|(_, wrong)| *wrong) {
+            let text = format!("the optimizer {} has no {setting}", name.name());
+            return Err(Error::new(Code::Config, text));
+        }
+        macro_rules! adam {
+            ($adam:ident) => {{
+                let mut adam = $adam::new(model, self.lr);
+                if let Some((b1, b2)) = self.betas {
+                    adam = adam.betas(b1, b2);
+                }
+                if let Some(eps) = self.eps {
+                    adam = adam.eps(eps);
+                }
+                if let Some(decay) = self.weight_decay {
+                    adam = adam.weight_decay(decay);
+                }
+                Box::new(adam)
+            }};
+        }
+        Ok(match name {
+            OptimizerName::Adam => adam!(Adam),
+            OptimizerName::AdamW => adam!(AdamW),
+            OptimizerName::Sgd => Box::new(
+                Sgd::new(model, self.lr)
+                    .momentum(self.momentum.unwrap_or(0.0))
+                    .nesterov(self.nesterov.unwrap_or(false))
+                    .weight_decay(self.weight_decay.unwrap_or(0.0)),
+            ),
+        })
+    }
+}
+
+impl Default for RunConfig {
+    fn default() -> RunConfig {
+        RunConfig {
+            format: FORMAT,
+            gradus: env!("CARGO_PKG_VERSION").to_string(),
+            task: Task::default(),
+            seed: 0,
+            threads: threads(),
+            isa: isa::active().name().to_string(),
+            data: DataConfig::default(),
+            model: None,
+            training: TrainingConfig::default(),
+        }
+    }
+}
+
+impl RunConfig {
+    /// A configuration that says nothing yet; a training fills in what it knows.
+    pub fn new() -> RunConfig {
+        RunConfig::default()
+    }
+
+    /// A configuration for a dataset: its description, and the task that its targets suggest.
+    pub fn for_data(data: &Dataset) -> RunConfig {
+        let (task, loss) = match data.classes() {
+            Some(_) => (Task::Classification, Loss::CrossEntropy),
+            None => (Task::Regression, Loss::Mse),
+        };
+        let training = TrainingConfig { loss: loss.name().to_string(), ..Default::default() };
+        RunConfig { task, training, data: DataConfig::of(data), ..RunConfig::default() }
+    }
+
+    /// The model, with initial weights from the global seed.
+    ///
+    /// # Errors
+    /// [`Code::Config`] when there is no model in the configuration, or an impossible one.
+    pub fn build_model(&self) -> Result<Sequential> {
+        match &self.model {
+            Some(model) => model.build(),
+            None => Err(Error::new(Code::Config, "this run does not describe its model")
+                .help("it was trained by a program of its own, which has to build the model")),
+        }
+    }
+
+    /// The loss.
+    ///
+    /// # Errors
+    /// [`Code::Config`] for a name that is not known.
+    pub fn build_loss(&self) -> Result<Loss> {
+        let name = &self.training.loss;
+        Loss::parse(name).ok_or_else(|| {
+            Error::new(Code::Config, format!("`{name}` is no loss that this version knows by name"))
+                .help("there are cross_entropy, mse and bce_with_logits")
+        })
+    }
+
+    /// The text of a `config.toml`.
+    ///
+    /// # Errors
+    /// [`Code::Config`] when a number does not fit into TOML: a seed above 2^63.
+    pub fn to_toml(&self) -> Result<String> {
+        let error = |e: toml::ser::Error| {
+            Error::new(Code::Config, format!("this configuration cannot be written: {e}"))
+                .help("numbers in TOML are below 2^63, the seed too")
+        };
+        if i64::try_from(self.seed).is_err() || i64::try_from(self.data.split_seed).is_err() {
+            return Err(Error::new(Code::Config, format!("the seed {} is too large", self.seed))
+                .help("use a seed below 2^63; smaller ones are as good"));
+        }
+        toml::to_string(self).map_err(error)
+    }
+
+    /// Reads the text of a `config.toml`; `what` names it in messages.
+    ///
+    /// # Errors
+    /// [`Code::Format`] when it is none, or of a version that this program does not read.
+    pub fn parse(text: &str, what: &str) -> Result<RunConfig> {
+        // The version first: a later one may look different in every other way.
+        let table: toml::Table = toml::from_str(text).map_err(|e| damaged(what, &e))?;
+        match table.get("format").and_then(toml::Value::as_integer) {
+            Some(format) if format == i64::from(FORMAT) => {}
+            Some(format) => {
+                let text = format!("{what} has format {format}; this program reads {FORMAT}");
+                return Err(Error::new(Code::Format, text)
+                    .help("use the version of Gradus that wrote the run, or a newer one"));
+            }
+            None => {
+                let text = format!("{what} is not of a Gradus run: it has no `format`");
+                return Err(Error::new(Code::Format, text));
+            }
+        }
+        toml::from_str(text).map_err(|e| damaged(what, &e))
+    }
+}
+
+fn damaged(what: &str, error: &toml::de::Error) -> Error {
+    // The first line says where, the last what.
+    let text = error.to_string();
+    let place = text.lines().next().unwrap_or_default().to_lowercase();
+    Error::new(Code::Format, format!("{what}: {}", error.message())).line("place", place)
+}
