@@ -66,6 +66,24 @@ fn gradients_of_a_parameter_recorded_under_two_values_add_up() {
 }
 
 #[test]
+fn an_evaluation_between_forward_and_step_does_not_hide_a_parameter() {
+    let w = param(&[2.0]);
+    let group = sgd(&[&w]);
+    let loss = w.tensor().square().sum();
+    // Leaves of the same parameter come and go, newest and middle ones first.
+    let evaluated = no_grad(|| w.tensor() * 3.0);
+    w.set(Array::new([1], &[7.0f32]).unwrap()).unwrap();
+    let newer = w.tensor() * 5.0;
+    assert_eq!(evaluated.item().unwrap(), 6.0);
+    drop(evaluated);
+    assert_eq!(newer.item().unwrap(), 35.0);
+    drop(newer);
+    let report = step(&loss, &[(&group, &numbers(true))]).unwrap();
+    assert!(report.untouched.is_empty());
+    assert!((values(&w)[0] - (7.0 - 0.4)).abs() < 1e-6);
+}
+
+#[test]
 fn reading_a_loss_before_the_step_changes_nothing() {
     let run = |read: bool| {
         let w = param(&[1.0, -2.0, 3.0]);

@@ -1,6 +1,6 @@
 //! Reductions of what a program computes, over any axes, without storing it first.
 //!
-//! The order of the sums is that of [`crate::lanes`], on the logical numbers of the elements, so it
+//! The order of the sums is that of `lanes`, on the logical numbers of the elements, so it
 //! is the same for rows, columns and anything between. Two shapes of work exist: where the innermost
 //! axis is reduced, 16 lanes run along it; where it is kept, the lanes are 16 rows of accumulators
 //! and elements of a row are added to them side by side.

@@ -1,6 +1,6 @@
 //! Softmax and its relatives, row by row, in f32.
 //!
-//! A row is read in vectors of 16, the lanes of [`crate::lanes`], and its sums are added up in that
+//! A row is read in vectors of 16, the lanes of `lanes`, and its sums are added up in that
 //! order. Everything is written so that an output may be the very window of an operand: a vector is
 //! loaded, worked on and stored before the next.
 
@@ -253,7 +253,7 @@ macro_rules! for_vectors {
 }
 
 /// `sum_vectors!(n => |start, count| vector)`: the sum over a row, in the order of
-/// [`crate::lanes`]; the vectors must have 0 in the lanes beyond `count`.
+/// `lanes`; the vectors must have 0 in the lanes beyond `count`.
 macro_rules! sum_vectors {
     ($n:expr => |$i:ident, $count:ident| $vector:expr) => {{
         let n: usize = $n;

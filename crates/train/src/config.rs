@@ -218,7 +218,8 @@ impl ModelConfig {
     /// [`Code::Config`] for a size of 0 or a dropout that is not a probability below 1.
     pub fn build(&self) -> Result<Sequential> {
         let config = |text: String| Error::new(Code::Config, text);
-        let inputs: usize = self.input.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(0);
+        let inputs: usize =
+            self.input.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(0);
         if inputs == 0 {
             return Err(config(format!("a model cannot have the input {:?}", self.input)));
         }

@@ -308,6 +308,11 @@ pub trait Callback {
     fn monitor(&self) -> Option<&Monitor> {
         None
     }
+
+    /// The file in which this callback keeps the best weights, if it does.
+    fn keeps(&self) -> Option<PathBuf> {
+        None
+    }
 }
 
 /// A closure as a callback that only watches.

@@ -134,19 +134,18 @@ impl State {
             return Err(Error::new(Code::Io, text).help("the training did not begin; train anew"));
         }
         let all = StateDict::load(path)?;
-        let damaged = |what: &str| {
-            Error::new(Code::Format, format!("{} is damaged: {what}", path.display()))
-        };
+        let damaged =
+            |what: &str| Error::new(Code::Format, format!("{} is damaged: {what}", path.display()));
         let json = all.metadata().get(KEY).ok_or_else(|| damaged("it is no training's state"))?;
         let saved: Saved = serde_json::from_str(json).map_err(|e| damaged(&e.to_string()))?;
         if saved.format != FORMAT {
-            let text =
-                format!("{} has format {}, this is {FORMAT}", path.display(), saved.format);
+            let text = format!("{} has format {}, this is {FORMAT}", path.display(), saved.format);
             return Err(Error::new(Code::Format, text)
                 .help("resume with the version of Gradus that wrote the run"));
         }
         let part = |prefix: &str| -> StateDict {
-            let strip = |name: &str| Some(name.strip_prefix(prefix)?.strip_prefix('.')?.to_string());
+            let strip =
+                |name: &str| Some(name.strip_prefix(prefix)?.strip_prefix('.')?.to_string());
             all.iter().filter_map(|(n, array)| Some((strip(n)?, array.clone()))).collect()
         };
         let mut optimizer = part("optimizer");

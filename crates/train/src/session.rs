@@ -15,7 +15,7 @@ use crate::callbacks::{Checkpoint, Mode};
 use crate::check;
 use crate::config::{DataConfig, Task};
 use crate::evaluate::measure;
-use crate::event::{Callback, Event, FitInfo, Flow, Progress, Saved, StopReason, TrainState};
+use crate::event::{Event, FitInfo, Flow, Progress, Saved, StopReason, TrainState};
 use crate::files;
 use crate::hash::model_sha256;
 use crate::loss::Loss;
@@ -85,6 +85,9 @@ impl<'a> Session<'a> {
         let over = self.begin()?;
         let mut flow = self.emit(&Event::FitStart { info: &self.progress.info.clone() })?;
         self.begun = true;
+        if flow == Flow::Stop {
+            self.progress.stop.get_or_insert(StopReason::Callback);
+        }
         // After the callbacks had their say, so that nothing is left behind when one refuses.
         if !over && self.progress.epoch == 0 {
             self.save_state(1)?;
@@ -110,7 +113,8 @@ impl<'a> Session<'a> {
         let model = &*self.trainer.model;
         let batch_size = self.trainer.batch_size;
         let part = |what: &'static str| move |e: Error| e.line("part", what);
-        check::fits(model, &self.loss, &metrics, self.train, batch_size).map_err(part("training"))?;
+        check::fits(model, &self.loss, &metrics, self.train, batch_size)
+            .map_err(part("training"))?;
         if let Some(valid) = self.valid {
             if !valid.is_empty() {
                 check::alike(self.train, valid)?;
@@ -250,8 +254,7 @@ impl<'a> Session<'a> {
         self.tally = saved.tally;
         self.seconds_before = saved.seconds;
         self.untouched = saved.untouched;
-        // All epochs made is no reason to stop when more are asked for now.
-        self.progress.stop = saved.stop.filter(|stop| *stop != StopReason::Finished);
+        self.progress.stop = saved.stop;
         Ok(self.progress.stop.is_some() || saved.epoch > self.epochs)
     }
 
@@ -347,8 +350,8 @@ impl<'a> Session<'a> {
         self.recorded.clear();
         let (epoch, steps) = (self.progress.epoch, self.progress.info.steps);
         let step = self.progress.step + 1;
-        let StepReport { loss, untouched } = done
-            .map_err(|e| e.line("step", format!("{step} of {steps} (epoch {epoch})")))?;
+        let StepReport { loss, untouched } =
+            done.map_err(|e| e.line("step", format!("{step} of {steps} (epoch {epoch})")))?;
         if self.progress.total_steps == 0 && !untouched.is_empty() {
             self.name_untouched(&untouched);
         }

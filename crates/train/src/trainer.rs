@@ -61,10 +61,7 @@ pub struct Trainer<'m> {
 
 impl<'m> Trainer<'m> {
     /// A trainer for a model and the optimizer of its parameters.
-    pub fn new<L: Layer + ?Sized>(
-        model: &'m L,
-        optimizer: impl Optimizer + 'm,
-    ) -> Trainer<'m> {
+    pub fn new<L: Layer + ?Sized>(model: &'m L, optimizer: impl Optimizer + 'm) -> Trainer<'m> {
         Trainer {
             model: Box::new(model),
             optimizer: Box::new(optimizer),

@@ -123,7 +123,8 @@ fn pending(r: &Recorder, roots: &mut Vec<Slot>) {
     for &(slot, generation) in &r.pending {
         if r.alive(slot, generation) {
             let node = r.node(slot);
-            if node.handles > 0 && node.value.is_none() {
+            let runs = !matches!(node.op, Op::Failed);
+            if node.handles > 0 && node.value.is_none() && runs {
                 roots.push(slot);
             }
         }

@@ -36,7 +36,7 @@ pub(crate) enum Side {
     /// The key of an [`Op::Random`].
     Key(RandomKey),
     /// The parameter that a leaf is a snapshot of.
-    Param(Param2),
+    Param(Snapshot),
     /// The buffer that an assignment writes.
     Buffer(Arc<crate::param::Cell>),
     /// The parameters, states and numbers of an update.
@@ -45,11 +45,12 @@ pub(crate) enum Side {
     Error(Error),
 }
 
-/// A parameter's cell, and the leaf of an older snapshot of it (slot and generation).
+/// A parameter's cell, which of its values the leaf has, and the leaf of an older one.
 #[derive(Clone)]
-pub(crate) struct Param2 {
+pub(crate) struct Snapshot {
     pub(crate) cell: Arc<crate::param::Cell>,
-    pub(crate) older: Option<(Slot, u32)>,
+    version: u64,
+    older: Option<(Slot, u32)>,
 }
 
 pub(crate) struct Node {
@@ -247,13 +248,8 @@ impl Recorder {
             let node = &mut self.nodes[slot as usize];
             node.generation = node.generation.wrapping_add(1);
             node.value = None;
-            if let Side::Param(p) = &node.side {
-                let id = p.cell.id();
-                if let Some(&(s, _, _)) = self.params.get(&id)
-                    && s == slot
-                {
-                    self.params.remove(&id);
-                }
+            if let Side::Param(snapshot) = std::mem::replace(&mut node.side, Side::None) {
+                self.forget_leaf(slot, &snapshot);
             }
             let node = &mut self.nodes[slot as usize];
             node.side = Side::None;
@@ -278,6 +274,39 @@ impl Recorder {
         self.release = stack;
         if self.live == 0 {
             self.scopes.clear_if_many();
+        }
+    }
+
+    /// Takes the leaf at `slot` out of its parameter's chain of live leaves.
+    fn forget_leaf(&mut self, slot: Slot, gone: &Snapshot) {
+        let id = gone.cell.id();
+        let Some(&(head, generation, _)) = self.params.get(&id) else { return };
+        if head == slot {
+            match gone.older.filter(|&(s, g)| self.alive(s, g)) {
+                Some((s, g)) => {
+                    let version = match &self.node(s).side {
+                        Side::Param(p) => p.version,
+                        _ => 0,
+                    };
+                    self.params.insert(id, (s, g, version));
+                }
+                None => {
+                    self.params.remove(&id);
+                }
+            }
+            return;
+        }
+        let mut at = Some((head, generation));
+        while let Some((s, g)) = at {
+            if !self.alive(s, g) {
+                return;
+            }
+            let Side::Param(p) = &mut self.node_mut(s).side else { return };
+            if p.older.is_some_and(|(o, _)| o == slot) {
+                p.older = gone.older;
+                return;
+            }
+            at = p.older;
         }
     }
 
@@ -413,7 +442,7 @@ impl Recorder {
         };
         let meta = Meta { shape: value.shape(), dtype: value.dtype() };
         let grad = self.mode.grad && !param.is_frozen() && meta.dtype.is_float();
-        let side = Side::Param(Param2 { cell: Arc::clone(cell), older });
+        let side = Side::Param(Snapshot { cell: Arc::clone(cell), version, older });
         let slot = self.append(Op::Leaf, Operands::new(), meta, grad, place, side);
         self.node_mut(slot).value = Some(value);
         let generation = self.node(slot).generation;

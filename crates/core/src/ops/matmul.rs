@@ -68,7 +68,7 @@ pub(crate) fn vjp(ir: &mut Ir, a: Val, b: Val, g: Val, i: usize) -> Val {
     let (sa, sb) = (ir.shape(a), ir.shape(b));
     if sb.rank() == 2 && sa.rank() > 2 {
         // One product over all rows of all batches, instead of a sum of many.
-        let rows = sa.numel() / sa.last(0).max(1);
+        let rows = sa.with(sa.rank() - 1, 1).numel();
         let a = ir.reshape(a, [rows, sa.last(0)].into());
         let g = ir.reshape(g, [rows, sb.last(0)].into());
         let at = swap(ir, a);

@@ -117,4 +117,8 @@ impl Callback for Checkpoint {
     fn monitor(&self) -> Option<&Monitor> {
         Some(&self.monitor)
     }
+
+    fn keeps(&self) -> Option<PathBuf> {
+        Some(self.path())
+    }
 }
