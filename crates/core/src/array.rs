@@ -56,7 +56,9 @@ impl Array {
     pub fn zeros(shape: impl Into<Shape>, dtype: DType) -> Result<Array> {
         let shape = shape.into();
         shape.check("Array::zeros")?;
-        Ok(Array { storage: Storage::zeroed(dtype.ty(), shape.numel()), shape, dtype })
+        let storage = Storage::try_new(dtype.ty(), shape.numel(), true);
+        let storage = storage.ok_or_else(|| no_memory(&shape, dtype))?;
+        Ok(Array { storage, shape, dtype })
     }
 
     /// An array that `fill` writes in place; the slice starts with arbitrary values.
@@ -71,7 +73,8 @@ impl Array {
     ) -> Result<Array> {
         let shape = shape.into();
         shape.check("Array::build")?;
-        let mut storage = Storage::any(R::TY, shape.numel());
+        let storage = Storage::try_new(R::TY, shape.numel(), false);
+        let mut storage = storage.ok_or_else(|| no_memory(&shape, dtype_of::<R>()))?;
         match storage.get_mut_slice::<R>() {
             Some(slice) => fill(slice),
             None => return Err(Error::internal("new storage is shared")),
@@ -219,6 +222,12 @@ impl Array {
         Error::new(Code::DType, format!("{call}: the array holds {have}, not {want}"))
             .help(format!("ask for {have}, or `cast` the tensor to {want} first"))
     }
+}
+
+#[cold]
+fn no_memory(shape: &Shape, dtype: DType) -> Error {
+    let bytes = shape.numel().saturating_mul(dtype.size());
+    Error::new(Code::Memory, format!("no memory for {shape} of {dtype}, {bytes} bytes"))
 }
 
 fn dtype_of<R: Element>() -> DType {

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::array::Array;
 use crate::error::{Code, Error, Result};
 use crate::graph::dtype::DType;
-use crate::graph::{effect, recorder};
 use crate::graph::scope::fresh_id;
 use crate::graph::shape::Shape;
+use crate::graph::{effect, recorder};
 use crate::tensor::Tensor;
 
 pub(crate) struct Cell {

@@ -10,9 +10,8 @@ use gradus_core::{
 /// Trains a net with everything on the way that sums: products, reductions, norms, losses.
 fn train(hold: bool) -> Vec<Array> {
     seed(9);
-    let normal = |shape: &[usize], s: u64| {
-        Param::new(Rng::new(s).normal(shape.to_vec(), 0.0, 0.2).unwrap())
-    };
+    let normal =
+        |shape: &[usize], s: u64| Param::new(Rng::new(s).normal(shape.to_vec(), 0.0, 0.2).unwrap());
     let params = [normal(&[64, 37], 1), normal(&[64], 2), normal(&[10, 64], 3), normal(&[10], 4)];
     let refs: Vec<&Param> = params.iter().collect();
     let rule = Rule::Adam { decoupled: true, amsgrad: false, maximize: false };

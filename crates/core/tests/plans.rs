@@ -103,3 +103,15 @@ fn large_graphs_are_planned() {
     let g = grads.get(&w).unwrap().to_vec::<f32>().unwrap();
     assert!(g.iter().all(|v| v.is_finite()));
 }
+
+#[test]
+fn a_value_too_large_for_the_machine_is_an_error() {
+    // A broadcast takes no memory until somebody wants its value.
+    let huge = Tensor::zeros([1 << 44]);
+    assert_eq!((&huge * 2.0).sum().check(), Ok(()));
+    assert_eq!(huge.to_array().unwrap_err().code(), Code::Memory);
+    assert_eq!(
+        gradus_core::Array::zeros([1 << 50], gradus_core::DType::F32).unwrap_err().code(),
+        Code::Memory
+    );
+}

@@ -184,10 +184,7 @@ fn run_in(
             return Err(Fault::NonFinite { val });
         }
         for output in &plan.outputs {
-            outputs.push(
-                hand_out(&run, output)
-                    .map_err(|error| Fault::Kernel { origin: output.recorded, error })?,
-            );
+            outputs.push(hand_out(&run, output)?);
         }
         if checking {
             check::compare(plan, bindings, outputs)?;
@@ -205,7 +202,8 @@ fn run_in(
 }
 
 /// A held value, in memory of its own (a leaf's own memory where it is just that).
-fn hand_out(run: &Run<'_>, output: &crate::plan::Output) -> Result<Array, KernelError> {
+fn hand_out(run: &Run<'_>, output: &crate::plan::Output) -> Result<Array, Fault> {
+    let fault = |error| Fault::Kernel { origin: output.recorded, error };
     let from = &output.from;
     let rank = from.shape.rank();
     if let Bank::Leaf(i) = from.bank
@@ -216,11 +214,14 @@ fn hand_out(run: &Run<'_>, output: &crate::plan::Output) -> Result<Array, Kernel
     {
         return Ok(Array::from_storage(leaf.storage().clone(), from.shape, from.dtype));
     }
-    let base = run.bank(from.bank, from.extent(), from.dtype.ty());
-    let base = base.ok_or(KernelError::Bounds("an output of the plan"))?;
-    let mut storage = Storage::any(from.dtype.ty(), from.shape.numel());
-    let to = storage.write().ok_or(KernelError::Overlap("an output of the plan"))?;
+    let wrong = || fault(KernelError::Bounds("an output of the plan"));
+    let base = run.bank(from.bank, from.extent(), from.dtype.ty()).ok_or_else(wrong)?;
+    let numel = from.shape.numel();
+    let bytes = numel.saturating_mul(from.dtype.size());
+    let storage = Storage::try_new(from.dtype.ty(), numel, false);
+    let mut storage = storage.ok_or(Fault::Memory { bytes })?;
+    let to = storage.write().ok_or_else(wrong)?;
     let strides = from.strides.get(..rank).unwrap_or(&[]);
-    copy::to_contiguous(from.shape.dims(), base, from.offset, strides, to)?;
+    copy::to_contiguous(from.shape.dims(), base, from.offset, strides, to).map_err(fault)?;
     Ok(Array::from_storage(storage, from.shape, from.dtype))
 }

@@ -50,7 +50,11 @@ impl Recorder {
     }
 
     /// A call without members that nobody shares, reused if possible.
-    pub(crate) fn spare_call(&mut self, group: &Arc<UpdateGroup>, numbers: &[f64]) -> Arc<UpdateCall> {
+    pub(crate) fn spare_call(
+        &mut self,
+        group: &Arc<UpdateGroup>,
+        numbers: &[f64],
+    ) -> Arc<UpdateCall> {
         while let Some(mut call) = self.spare_calls.pop() {
             if let Some(c) = Arc::get_mut(&mut call) {
                 c.group = Arc::clone(group);

@@ -34,7 +34,8 @@ fn in_library(file: &str, own: &str) -> bool {
     let Some(version) = own.strip_suffix("/src/graph/place.rs") else { return false };
     let Some(at) = version.rfind("gradus-core-") else { return false };
     let (root, _) = version.split_at(at);
-    file.strip_prefix(root).is_some_and(|rest| rest.starts_with("gradus") && !rest.contains(SAMPLES))
+    file.strip_prefix(root)
+        .is_some_and(|rest| rest.starts_with("gradus") && !rest.contains(SAMPLES))
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ use crate::graph::recorder::{self, Side};
 use crate::graph::shape::Shape;
 use crate::ops::{Meta, Op};
 
-pub(crate) use operand::{binary, ternary};
 pub use operand::{Axes, Operand};
+pub(crate) use operand::{binary, ternary};
 
 /// A multi-dimensional value that may not have been computed yet.
 ///
