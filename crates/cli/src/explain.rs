@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 
 use gradus::{Code, Error};
-use serde_json::json;
 
 use crate::args::{ExplainArgs, nearest};
 use crate::fail::Outcome;
+use crate::json::Line;
 use crate::text::{Table, wrap};
 
 pub(crate) fn run(args: &ExplainArgs) -> Outcome {
@@ -17,7 +17,8 @@ pub(crate) fn run(args: &ExplainArgs) -> Outcome {
     };
     if args.json {
         for code in codes {
-            writeln!(out, "{}", json!({ "code": code.name(), "text": code.explain() }))?;
+            let line = Line::new().with("code", code.name()).with("text", code.explain());
+            writeln!(out, "{line}")?;
         }
     } else if args.code.is_some() {
         for code in codes {

@@ -8,6 +8,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use gradus::{Code, Error};
 
 use crate::args::Wrong;
+use crate::json::Line;
+use crate::signals::INTERRUPTED;
 
 /// Why a command did not finish.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ impl From<io::Error> for Failure {
 pub(crate) fn exit_code(error: &Error) -> u8 {
     match error.code() {
         Code::Config => 2,
-        Code::Interrupted => 130,
+        Code::Interrupted => INTERRUPTED,
         _ => 1,
     }
 }
@@ -49,12 +51,10 @@ pub(crate) fn exit_code(error: &Error) -> u8 {
 pub(crate) fn report(error: &Error, json: bool) {
     // When even this cannot be written there is nobody left to tell.
     if json {
-        let line = serde_json::json!({
-            "event": "error",
-            "code": error.code().name(),
-            "message": error.title(),
-            "help": error.advice(),
-        });
+        let line = Line::event("error")
+            .with("code", error.code().name())
+            .with("message", error.title())
+            .with("help", error.advice());
         let _ = writeln!(io::stdout(), "{line}");
     }
     let text = error.to_string();
@@ -105,7 +105,7 @@ pub(crate) fn usage(error: &clap::Error) -> Option<Error> {
         if full.starts_with('-') {
             full.split([' ', '=']).next().unwrap_or_default().to_string()
         } else {
-            full
+            full.replace(['[', ']', '<', '>'], "")
         }
     };
     let new = |title: String| Error::new(Code::Config, title);
@@ -161,10 +161,10 @@ pub(crate) fn usage(error: &clap::Error) -> Option<Error> {
         }
         ErrorKind::ArgumentConflict => {
             let (a, b) = (option(), get(ContextKind::PriorArg).unwrap_or_default());
+            let b = b.split(" <").next().unwrap_or_default();
             if a == b || b.is_empty() {
                 new(format!("{a} was given twice")).help("give it once")
             } else {
-                let b = b.split(" <").next().unwrap_or_default();
                 let e = new(format!("{a} cannot be used with {b}"));
                 if [a.as_str(), b].contains(&"--resume") {
                     e.help("a resumed run keeps the settings it was started with")

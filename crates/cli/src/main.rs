@@ -7,10 +7,18 @@
 
 mod args;
 mod bench;
+mod data;
+mod eval;
 mod explain;
 mod fail;
+mod inspect;
+mod json;
 mod ops;
+mod progress;
+mod runs;
+mod signals;
 mod text;
+mod train;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -50,7 +58,9 @@ fn run(command: &Command) -> Outcome {
         return Err(Error::new(Code::Config, why).into());
     }
     match command {
-        Command::Train(_) | Command::Eval(_) | Command::Inspect(_) => Ok(()),
+        Command::Train(args) => train::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Inspect(args) => inspect::run(args),
         Command::Ops(args) => ops::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Bench(args) => bench::run(args),

@@ -112,6 +112,11 @@ pub(crate) fn wrap(text: &str, columns: usize, indent: &str) -> String {
     out
 }
 
+/// A word and what belongs to it, in the two columns of all our screens.
+pub(crate) fn labelled(label: &str, text: &str) -> String {
+    format!("{label:<7} {text}").trim_end().to_string()
+}
+
 /// 1234567 as `1,234,567`.
 pub(crate) fn thousands(n: usize) -> String {
     let digits = n.to_string();

@@ -153,13 +153,13 @@ fn reach(r: &mut Recorder, loss: Slot, reached: &mut Reached) -> Result<()> {
         }
         if node.inputs.is_empty() {
             match node.consumed {
-                Some(by) => return Err(used_twice(r, slot, by)),
+                Some(by) => return Err(used_twice(r, slot, by.place)),
                 None => leaves.push(slot),
             }
             continue;
         }
         if let Some(by) = node.consumed {
-            return Err(used_twice(r, slot, by));
+            return Err(used_twice(r, slot, by.place));
         }
         if let Op::Custom(op) = &node.op {
             let missing =
@@ -302,9 +302,7 @@ pub(crate) fn backward(
             }
             // Gradient nodes must not look consumed themselves, so they are recorded first.
             record_grad(r, slot, seed.map(Tensor::slot), leaves, picks, place);
-            for &node in inner.iter() {
-                r.node_mut(node).consumed = Some(place);
-            }
+            r.consume(inner, picks, place);
             // What was consumed here cannot be differentiated again, so neither can its gradients.
             r.stop_grad(picks);
             let key = |r: &Recorder, leaf: Slot| match &r.node(leaf).side {
@@ -377,9 +375,7 @@ fn record_updates(
         return Err(r.locate(error, 0, place));
     }
     record_grad(r, loss, None, targets, picks, place);
-    for &node in inner.iter() {
-        r.node_mut(node).consumed = Some(place);
-    }
+    r.consume(inner, picks, place);
     r.stop_grad(picks);
     for (g, (group, numbers)) in groups.iter().enumerate() {
         let mut call = r.spare_call(group, numbers);

@@ -236,24 +236,18 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error[{}]: {}", self.0.code.name(), self.0.title)?;
         let width = |s: &str| s.chars().count();
-        let mut columns: Vec<usize> = Vec::new();
-        for (_, cells) in &self.0.lines {
-            for (i, cell) in cells.iter().enumerate().take(cells.len().saturating_sub(1)) {
-                if columns.len() <= i {
-                    columns.resize(i + 1, 0);
-                }
-                if let Some(column) = columns.get_mut(i) {
-                    *column = (*column).max(width(cell));
-                }
-            }
-        }
+        // Lines with the same number of cells are a table; others keep their own widths.
+        let column = |cells: usize, i: usize| {
+            let same = self.0.lines.iter().filter(|(_, c)| c.len() == cells);
+            same.filter_map(|(_, c)| c.get(i)).map(|c| width(c)).max().unwrap_or(0)
+        };
         let labels = self.0.lines.iter().map(|(l, _)| width(l)).max().unwrap_or(0).max(6);
         for (label, cells) in &self.0.lines {
             let mut row = String::new();
             for (i, cell) in cells.iter().enumerate() {
                 row.push_str(cell);
                 if i + 1 < cells.len() {
-                    let target = columns.get(i).copied().unwrap_or(0);
+                    let target = column(cells.len(), i);
                     row.extend(std::iter::repeat_n(' ', target - width(cell).min(target) + 2));
                 }
             }

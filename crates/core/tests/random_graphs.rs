@@ -15,7 +15,7 @@ fn cases(default: u32) -> u32 {
 }
 
 fn program(smooth: bool, steps: std::ops::Range<usize>) -> impl Strategy<Value = Program> {
-    let leaves = prop::collection::vec(0u8..16, 2..5);
+    let leaves = prop::collection::vec(0u8..18, 2..5);
     let steps = prop::collection::vec(any::<[u16; 4]>(), steps);
     (leaves, steps, any::<u64>(), any::<bool>()).prop_map(move |(leaves, steps, held, second)| {
         Program { leaves, steps, held, second, smooth }

@@ -153,6 +153,22 @@ fn a_history_is_used_once_and_the_error_names_both_lines() {
 }
 
 #[test]
+fn gradients_may_be_read_one_by_one_and_after_the_loss() {
+    let (a, b) = (param(&[2.0, 3.0]), param(&[5.0, 7.0]));
+    let product = a.tensor() * b.tensor();
+    let loss = product.sum();
+    let grads = loss.backward().unwrap();
+    assert_eq!(loss.item().unwrap(), 31.0);
+    assert_eq!(product.to_vec::<f32>().unwrap(), [10.0, 21.0]);
+    let doubled = grads.get(&b).unwrap() * 2.0;
+    assert_eq!(grads.get(&a).unwrap().to_vec::<f32>().unwrap(), [5.0, 7.0]);
+    assert_eq!(loss.item().unwrap(), 31.0);
+    assert_eq!(doubled.to_vec::<f32>().unwrap(), [4.0, 6.0]);
+    assert_eq!(grads.get(&b).unwrap().to_vec::<f32>().unwrap(), [2.0, 3.0]);
+    assert_eq!(loss.backward().err().unwrap().code(), Code::History);
+}
+
+#[test]
 fn backward_twice_on_one_loss_is_an_error() {
     let w = param(&[2.0]);
     let loss = w.tensor().square().sum();

@@ -16,7 +16,7 @@
 //!         opt.step(&loss)?; // backward and update: one plan
 //!     }
 //! }
-//! assert!(test.len() > 300);
+//! assert!(accuracy(&model, &test)? > 0.8);
 //! # Ok::<(), gradus::Error>(())
 //! ```
 //!
@@ -29,6 +29,7 @@
 //! | numerical gradient checks | [`check`] |
 //! | layers, initialisers, optimizers, saved states | [`nn`] |
 //! | datasets, file formats, splits, batches | [`data`] |
+//! | the training loop, callbacks, runs on disk | [`train`] |
 
 // The derive names this crate, also inside it.
 extern crate self as gradus;
@@ -44,6 +45,9 @@ pub use gradus_core::{
 
 /// Datasets in memory, file formats, splits, shuffles, batches, a loader.
 pub use gradus_data as data;
+
+/// Training loops, callbacks, metrics, runs on disk.
+pub use gradus_train as train;
 
 /// Layers, initialisers, optimizers, saved states, and `#[derive(Module)]`.
 pub mod nn {
@@ -61,4 +65,8 @@ pub mod prelude {
     pub use crate::nn::*;
     pub use crate::{Array, Buffer, Code, DType, Param, Shape, Tensor, seq};
     pub use gradus_data::Dataset;
+    pub use gradus_train::{
+        Accuracy, Callback, Checkpoint, EarlyStopping, Epochs, Event, Flow, Loss, Metric, Metrics,
+        TrainState, Trainer, accuracy, bce_with_logits, cross_entropy, evaluate, mse,
+    };
 }

@@ -1,6 +1,8 @@
 //! Layers, optimizers, clipping and initialisers against values dumped from PyTorch
 //! (`fixtures/README.md`).
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use gradus_core::{Array, Param, Tensor};
 use gradus_nn::init::{self, Fan, Nonlinearity};
 use gradus_nn::{

@@ -1,5 +1,7 @@
 //! Walks, names, identity: what the derive and the extension methods promise.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;

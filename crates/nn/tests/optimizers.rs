@@ -1,5 +1,7 @@
 //! What optimizers promise beside their formulas (those are in `golden.rs`).
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use gradus_core::{Array, Code, Param, Tensor};
 use gradus_nn::optim::GroupOptions;
 use gradus_nn::{Adam, AdamW, Linear, Module, ModuleExt, Optimizer, Relu, Sgd, StateDict};

@@ -95,9 +95,9 @@ impl Metric for Accuracy {
         };
         let ids = p.rank() == t.rank() + 1 && p.dims().starts_with(t.dims());
         let right = if ids && self.threshold.is_none() {
-            prediction.argmax(-1).eq(&target.cast(DType::I64))
+            prediction.argmax(-1).eq(target.cast(DType::I64))
         } else if p == t {
-            prediction.gt(self.threshold.unwrap_or(0.0)).eq(&target.gt(0.5))
+            prediction.gt(self.threshold.unwrap_or(0.0)).eq(target.gt(0.5))
         } else {
             return Tensor::failed(
                 Error::new(Code::Shape, format!("accuracy: prediction {p} and target {t}")).help(
@@ -117,7 +117,7 @@ impl Metric for Accuracy {
     }
 
     fn check(&self, targets: &Array) -> Result<()> {
-        let values = targets.dtype().is_float().then(|| targets.to_f64()).unwrap_or_default();
+        let values = if targets.dtype().is_float() { targets.to_f64() } else { Vec::new() };
         match values.iter().find(|&&v| v != 0.0 && v != 1.0) {
             None => Ok(()),
             Some(value) => Err(Error::new(

@@ -71,6 +71,7 @@ pub(crate) struct Position {
     pub(crate) stop: Option<StopReason>,
     pub(crate) seconds: f64,
     pub(crate) untouched: Vec<String>,
+    pub(crate) first_loss: Option<f64>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -41,6 +41,8 @@ pub(crate) struct Session<'a> {
     /// The last file with the best weights.
     kept: Option<Saved>,
     untouched: Vec<String>,
+    /// The loss of the first step of all.
+    first_loss: Option<f64>,
     /// When this session started, and the seconds of those before it.
     started: Instant,
     seconds_before: f64,
@@ -69,6 +71,7 @@ impl<'a> Session<'a> {
             recorded: Vec::new(),
             kept: None,
             untouched: Vec::new(),
+            first_loss: None,
             started: Instant::now(),
             seconds_before: 0.0,
             begun: false,
@@ -254,6 +257,7 @@ impl<'a> Session<'a> {
         self.tally = saved.tally;
         self.seconds_before = saved.seconds;
         self.untouched = saved.untouched;
+        self.first_loss = saved.first_loss;
         self.progress.stop = saved.stop;
         Ok(self.progress.stop.is_some() || saved.epoch > self.epochs)
     }
@@ -330,7 +334,7 @@ impl<'a> Session<'a> {
     /// One step.
     fn step(&mut self, batch: Batch) -> Result<Flow> {
         let samples = batch.len();
-        let (x, y) = (Tensor::from(batch.x), Tensor::from(batch.y));
+        let (x, y) = (Tensor::from(&batch.x), Tensor::from(&batch.y));
         let Trainer { model, optimizer, metrics, .. } = &mut self.trainer;
         let (loss, recorded) = (&self.loss, &mut self.recorded);
         let lr = optimizer.lr();
@@ -350,10 +354,18 @@ impl<'a> Session<'a> {
         self.recorded.clear();
         let (epoch, steps) = (self.progress.epoch, self.progress.info.steps);
         let step = self.progress.step + 1;
-        let StepReport { loss, untouched } =
-            done.map_err(|e| e.line("step", format!("{step} of {steps} (epoch {epoch})")))?;
-        if self.progress.total_steps == 0 && !untouched.is_empty() {
-            self.name_untouched(&untouched);
+        let StepReport { loss, untouched } = done.map_err(|e| {
+            let e = e.line("step", format!("{step} of {steps} (epoch {epoch})"));
+            match spoiled(&batch, self.train) {
+                Some(row) if e.code() == Code::NonFinite => e.line("sample", row),
+                _ => e,
+            }
+        })?;
+        if self.progress.total_steps == 0 {
+            self.first_loss = Some(loss);
+            if !untouched.is_empty() {
+                self.name_untouched(&untouched);
+            }
         }
         self.progress.step = step;
         self.progress.total_steps += 1;
@@ -419,6 +431,7 @@ impl<'a> Session<'a> {
                 stop: progress.stop.clone(),
                 seconds,
                 untouched: self.untouched.clone(),
+                first_loss: self.first_loss,
             },
             rng: rng_state(),
             model: self.trainer.model.state_dict()?,
@@ -469,7 +482,7 @@ impl<'a> Session<'a> {
             seconds: self.seconds(),
             model_sha256: model_sha256(&self.trainer.model)?,
             untouched: self.untouched.clone(),
-            warnings: self.progress.info.warnings.clone(),
+            warnings: self.warnings(),
             scorer: Some(Scorer {
                 loss: self.loss.clone(),
                 metrics: self.trainer.metrics.clone(),
@@ -477,6 +490,21 @@ impl<'a> Session<'a> {
                 file: self.trainer.run.as_ref().map(Run::report_path),
             }),
         })
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.progress.info.warnings.clone();
+        let last = self.progress.history.last().and_then(|r| r.metrics.get("train.loss"));
+        if let (Some(first), Some(last)) = (self.first_loss, last)
+            && last > 10.0 * (first.abs() + 1.0)
+        {
+            warnings.push(format!(
+                "train.loss grew from {} to {}: the training diverged, lower the learning rate",
+                number(first),
+                number(last)
+            ));
+        }
+        warnings
     }
 
     /// Completes an error and leaves the run in order.
@@ -506,6 +534,17 @@ impl<'a> Session<'a> {
         }
         error
     }
+}
+
+/// The first sample of a batch that is not finite.
+#[cold]
+fn spoiled(batch: &Batch, data: &Dataset) -> Option<String> {
+    let bad = [&batch.x, &batch.y].into_iter().find_map(|array| {
+        let at = array.to_f64().iter().position(|v| !v.is_finite())?;
+        at.checked_div(array.numel() / batch.len())
+    })?;
+    let row = batch.indices().nth(bad)?;
+    Some(format!("row {row} of `{}`, counted from 0 as it was loaded", data.name()))
 }
 
 /// A NaN of the validation is an error at once: no later epoch can make it better.

@@ -86,7 +86,7 @@ impl<'m> Trainer<'m> {
     /// ```
     /// use gradus_nn::{Linear, Sgd};
     /// use gradus_train::{Epochs, Trainer};
-    /// let data = gradus_data::noisy_line(64, 2.0, 1.0, 0.1, 0)?;
+    /// let data = gradus_data::noisy_line(64, 0.1, 0)?;
     /// let model = Linear::new(1, 1);
     /// let report = Trainer::new(&model, Sgd::new(&model, 0.1))
     ///     .loss_fn(|prediction, target| (prediction - target).abs().mean())

@@ -4,16 +4,16 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use gradus::Result;
-use serde_json::{Value, json};
 
 use crate::args::BenchArgs;
+use crate::json::Line;
 
 /// Measures training steps.
 pub(super) fn train(
     args: &BenchArgs,
     batch_size: usize,
     mut step: impl FnMut() -> Result<f64>,
-) -> Result<Value> {
+) -> Result<Line> {
     let first_loss = step()?;
     let (first_step_s, first_step_cpu_s) = (since_start(), cpu_seconds());
     let (mut n, started) = (0usize, Instant::now());
@@ -46,24 +46,23 @@ pub(super) fn train(
         cpu_rates.push(window as f64 / (cpu_seconds() - cpu).max(1e-9));
     }
     let (wall, cpu) = (Rates::of(wall_rates), Rates::of(cpu_rates));
-    Ok(json!({
-        "steps_per_s": round(wall.median, 3),
-        "samples_per_s": round(wall.median * batch_size as f64, 1),
-        "peak_rss_mb": round(peak_rss_mb(), 1),
-        "first_step_s": round(first_step_s, 3),
-        "first_step_cpu_s": round(first_step_cpu_s, 3),
-        "final_loss": round(loss, 5),
-        "first_loss": round(first_loss, 5),
-        "steps": n + 1,
-        "spread": round(wall.spread(), 3),
-        "steps_per_cpu_s": round(cpu.median, 3),
-        "best_steps_per_cpu_s": round(cpu.high, 3),
-        "cpu_spread": round(cpu.spread(), 3),
-    }))
+    Ok(Line::new()
+        .with("steps_per_s", round(wall.median, 3))
+        .with("samples_per_s", round(wall.median * batch_size as f64, 1))
+        .with("peak_rss_mb", round(peak_rss_mb(), 1))
+        .with("first_step_s", round(first_step_s, 3))
+        .with("first_step_cpu_s", round(first_step_cpu_s, 3))
+        .with("final_loss", round(loss, 5))
+        .with("first_loss", round(first_loss, 5))
+        .with("steps", n + 1)
+        .with("spread", round(wall.spread(), 3))
+        .with("steps_per_cpu_s", round(cpu.median, 3))
+        .with("best_steps_per_cpu_s", round(cpu.high, 3))
+        .with("cpu_spread", round(cpu.spread(), 3)))
 }
 
 /// Measures single predictions.
-pub(super) fn infer(args: &BenchArgs, mut call: impl FnMut() -> Result<()>) -> Result<Value> {
+pub(super) fn infer(args: &BenchArgs, mut call: impl FnMut() -> Result<()>) -> Result<Line> {
     call()?;
     let (first_step_s, first_step_cpu_s) = (since_start(), cpu_seconds());
     let started = Instant::now();
@@ -79,16 +78,15 @@ pub(super) fn infer(args: &BenchArgs, mut call: impl FnMut() -> Result<()>) -> R
     }
     times.sort_by(f64::total_cmp);
     let at = |i: usize| times.get(i).copied().unwrap_or(f64::NAN);
-    Ok(json!({
-        "min_us": round(at(0), 2),
-        "p10_us": round(at(times.len() / 10), 2),
-        "median_us": round(at(times.len() / 2), 2),
-        "p99_us": round(at(times.len() * 99 / 100), 2),
-        "peak_rss_mb": round(peak_rss_mb(), 1),
-        "first_step_s": round(first_step_s, 3),
-        "first_step_cpu_s": round(first_step_cpu_s, 3),
-        "calls": times.len(),
-    }))
+    Ok(Line::new()
+        .with("min_us", round(at(0), 2))
+        .with("p10_us", round(at(times.len() / 10), 2))
+        .with("median_us", round(at(times.len() / 2), 2))
+        .with("p99_us", round(at(times.len() * 99 / 100), 2))
+        .with("peak_rss_mb", round(peak_rss_mb(), 1))
+        .with("first_step_s", round(first_step_s, 3))
+        .with("first_step_cpu_s", round(first_step_cpu_s, 3))
+        .with("calls", times.len()))
 }
 
 struct Rates {
@@ -113,16 +111,9 @@ impl Rates {
 }
 
 /// A number with at most so many digits after the point.
-pub(super) fn round(v: f64, digits: i32) -> Value {
+pub(super) fn round(v: f64, digits: i32) -> f64 {
     let factor = 10f64.powi(digits);
-    json!((v * factor).round() / factor)
-}
-
-/// Adds a field to a line.
-pub(super) fn put(line: &mut Value, key: &str, value: impl Into<Value>) {
-    if let Value::Object(fields) = line {
-        fields.insert(key.to_string(), value.into());
-    }
+    (v * factor).round() / factor
 }
 
 /// CPU seconds of this process so far, all threads.

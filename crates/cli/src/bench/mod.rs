@@ -9,10 +9,9 @@ mod work;
 use std::io::{self, Write};
 use std::time::Instant;
 
-use serde_json::Value;
-
 use crate::args::BenchArgs;
 use crate::fail::Outcome;
+use crate::json::Line;
 use crate::text;
 
 pub(crate) fn run(args: &BenchArgs) -> Outcome {
@@ -27,28 +26,24 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
             )?;
         }
         gradus::seed(0);
-        let mut line = if name.starts_with("infer_") {
+        let measured = if name.starts_with("infer_") {
             let model = work::model(name)?;
             let x = data.first()?;
             measure::infer(args, || work::predict(&model, &x))?
         } else {
             let data_s = started.elapsed().as_secs_f64();
             let mut training = work::Training::new(name, data.set.clone())?;
-            let mut line = measure::train(args, training.batch_size(), || training.step())?;
-            measure::put(&mut line, "data_s", measure::round(data_s, 3));
-            line
+            let measured = measure::train(args, training.batch_size(), || training.step())?;
+            measured.with("data_s", measure::round(data_s, 3))
         };
-        let fields = [
-            ("peer", Value::from("gradus")),
-            ("version", env!("CARGO_PKG_VERSION").into()),
-            ("workload", name.into()),
-            ("threads", gradus::threads().into()),
-            ("isa", gradus::isa::active().name().into()),
-            ("data", if data.made_up { "made up" } else { "real" }.into()),
-        ];
-        for (key, value) in fields {
-            measure::put(&mut line, key, value);
-        }
+        let line = Line::new()
+            .with("peer", "gradus")
+            .with("version", env!("CARGO_PKG_VERSION"))
+            .with("workload", name)
+            .with("threads", gradus::threads())
+            .and(measured)
+            .with("isa", gradus::isa::active().name())
+            .with("data", if data.made_up { "made up" } else { "real" });
         let mut out = io::stdout().lock();
         if args.json {
             writeln!(out, "{line}")?;
@@ -61,8 +56,8 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
 }
 
 /// A line for people.
-fn human(name: &str, line: &Value) -> String {
-    let get = |key: &str| line.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN);
+fn human(name: &str, line: &Line) -> String {
+    let get = |key: &str| line.number(key);
     let memory = format!("{:.0} MB", get("peak_rss_mb"));
     if name.starts_with("infer_") {
         return format!(

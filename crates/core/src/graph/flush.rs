@@ -350,16 +350,14 @@ fn commit(
             r.end_effect(slot);
         }
     }
-    // Consumers first, so that what only they needed goes with them.
+    // Consumers first, so that what only they needed goes with them. Gradient requests come after
+    // what they differentiate, so they are gone, or known to stay, before the histories are cut.
     for &(slot, generation) in order.iter().rev() {
         if r.generation(slot) != generation {
             continue;
         }
         let node = r.node(slot);
-        if node.value.is_some()
-            && !node.inputs.is_empty()
-            && (!node.grad || node.consumed.is_some())
-        {
+        if node.value.is_some() && !node.inputs.is_empty() && r.history_is_spent(slot) {
             r.cut_history(slot);
         }
     }

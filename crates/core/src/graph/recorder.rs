@@ -24,6 +24,15 @@ use crate::param::Param;
 use crate::random::Streams;
 use crate::tensor::Tensor;
 
+/// Which gradient request used up a history.
+#[derive(Clone, Copy)]
+pub(crate) struct Consumed {
+    /// The line of the `backward` or `step`.
+    pub(crate) place: &'static Location<'static>,
+    /// Its node (slot and generation); while that is alive it still needs the history.
+    pub(crate) by: (Slot, u32),
+}
+
 /// A node's slot in the slab.
 pub(crate) type Slot = u32;
 
@@ -68,7 +77,7 @@ pub(crate) struct Node {
     /// Whether gradients flow through it.
     pub(crate) grad: bool,
     /// The `backward` or `step` that used up its history.
-    pub(crate) consumed: Option<&'static Location<'static>>,
+    pub(crate) consumed: Option<Consumed>,
     pub(crate) value: Option<Array>,
     pub(crate) side: Side,
     /// The last traversal that saw it, and its number there.
@@ -317,6 +326,30 @@ impl Recorder {
         node.op = Op::Leaf;
         for input in inputs {
             self.drop_consumer(input);
+        }
+    }
+
+    /// Whether a node's history serves nobody any more: it has no gradients, or the request that
+    /// used it up is gone.
+    pub(crate) fn history_is_spent(&self, slot: Slot) -> bool {
+        let node = self.node(slot);
+        match node.consumed {
+            Some(Consumed { by: (grad, generation), .. }) => !self.alive(grad, generation),
+            None => !node.grad,
+        }
+    }
+
+    /// Marks nodes as used up by the gradient request that these picks belong to.
+    pub(crate) fn consume(
+        &mut self,
+        nodes: &[Slot],
+        picks: &[Slot],
+        place: &'static Location<'static>,
+    ) {
+        let Some(&grad) = picks.first().and_then(|&p| self.node(p).inputs.first()) else { return };
+        let by = (grad, self.generation(grad));
+        for &node in nodes {
+            self.node_mut(node).consumed = Some(Consumed { place, by });
         }
     }
 

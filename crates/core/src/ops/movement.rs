@@ -144,6 +144,7 @@ impl Tensor {
         match operand::resolve(axis, shape.rank()) {
             Some(axis) if shape.dim(axis) == 1 => self.view_as(shape.remove(axis)),
             Some(_) => self.clone(),
+            None if operand::on_scalar(axis, shape.rank()) => self.clone(),
             None => self.fail_axis("squeeze", axis, place),
         }
     }

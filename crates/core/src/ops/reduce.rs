@@ -218,6 +218,9 @@ impl Tensor {
     fn arg(&self, max: bool, axis: isize) -> Tensor {
         let place = Location::caller();
         let shape = self.peek().shape;
+        if operand::on_scalar(axis, shape.rank()) && recorder::error_of(self).is_none() {
+            return self.unsqueeze(0).arg(max, 0);
+        }
         let Some(index) = operand::resolve(axis, shape.rank()) else {
             if recorder::error_of(self).is_some() {
                 return self.clone();

@@ -8,8 +8,12 @@ impl Tensor {
     #[track_caller]
     fn rows(&self, rows: Rows, axis: isize) -> Tensor {
         let rank = self.peek().shape.rank();
+        let failed = crate::graph::recorder::error_of(self).is_some();
+        if operand::on_scalar(axis, rank) && !failed {
+            return self.unsqueeze(0).rows(rows, 0).squeeze(0);
+        }
         let Some(axis) = operand::resolve(axis, rank) else {
-            if crate::graph::recorder::error_of(self).is_some() {
+            if failed {
                 return self.clone();
             }
             let error = operand::no_axis(Op::Rows(rows).name(), axis, &self.peek().shape);

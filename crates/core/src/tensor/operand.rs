@@ -231,9 +231,22 @@ pub trait Axes {
 }
 
 fn add_axis(mask: &mut AxisMask, axis: isize, rank: usize) -> Result<(), isize> {
+    if on_scalar(axis, rank) {
+        return Ok(());
+    }
     let index = resolve(axis, rank).ok_or(axis)?;
+    if *mask & (1 << index) != 0 {
+        // Named twice; see `no_axis`.
+        return Err(axis);
+    }
     *mask |= 1 << index;
     Ok(())
+}
+
+/// Whether it is the one axis that a scalar is given in reductions, as in PyTorch: it counts as a
+/// vector of one element.
+pub(crate) fn on_scalar(axis: isize, rank: usize) -> bool {
+    rank == 0 && (axis == 0 || axis == -1)
 }
 
 /// The axis counted from 0.
@@ -272,6 +285,9 @@ axes!(i32, isize, usize);
 /// The error for an axis that a tensor does not have.
 #[cold]
 pub(crate) fn no_axis(what: &str, axis: isize, shape: &Shape) -> Error {
+    if resolve(axis, shape.rank()).is_some() {
+        return Error::new(Code::Shape, format!("{what}: axis {axis} is named twice"));
+    }
     Error::new(Code::Shape, format!("{what}: axis {axis} does not exist in {shape}")).help(format!(
         "axes go from 0 to {}, or from -{} to -1",
         shape.rank().saturating_sub(1),

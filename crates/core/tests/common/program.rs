@@ -23,7 +23,7 @@ pub(crate) struct Program {
     pub(crate) smooth: bool,
 }
 
-const SHAPES: [&[usize]; 16] = [
+const SHAPES: [&[usize]; 18] = [
     &[3, 4],
     &[],
     &[5],
@@ -40,6 +40,8 @@ const SHAPES: [&[usize]; 16] = [
     &[0, 3],
     &[4, 4],
     &[3, 0],
+    &[1031],
+    &[29, 37],
 ];
 
 /// A value of the program.
@@ -202,7 +204,7 @@ impl Machine {
 
     fn step(&mut self, [op, a, b, p]: [u16; 4]) {
         let x = self.float(a);
-        if x.numel() > 400 {
+        if x.numel() > 1500 {
             let axis = x.dims().iter().position(|&d| d > 1).unwrap_or(0) as isize;
             let text = format!("{}.mean_dim({axis})", x.name);
             self.push(x.t.mean_dim(axis), x.bound, text);
@@ -608,7 +610,10 @@ impl Machine {
         if self.smooth {
             return match p % 2 {
                 0 => self.push(t.dropout(0.25), b * 4.0 / 3.0, format!("{n}.dropout(0.25)")),
-                _ => self.push(t * y.t.mean(), b * y.bound, format!("{n} * {}.mean()", y.name)),
+                _ if y.numel() > 0 => {
+                    self.push(t * y.t.mean(), b * y.bound, format!("{n} * {}.mean()", y.name))
+                }
+                _ => self.numbers(x, p),
             };
         }
         match p % 7 {

@@ -13,6 +13,7 @@ fn reduced(all: Call, line: Call, turned: Call, wide: Call) -> Vec<Sample> {
         Sample::new("scalar", vec![any(&[], 2)], all),
         Sample::new("long", vec![any(&[1031], 3)], all),
         Sample::new("rows", vec![any(&[3, 37], 4)], line),
+        Sample::new("the axis of a scalar", vec![any(&[], 2)], line),
         Sample::new("one column", vec![any(&[4, 1], 5)], line),
         Sample::new("no rows", vec![any(&[0, 3], 6)], line),
         Sample::new("turned", vec![any(&[6, 4], 7)], turned),
@@ -73,6 +74,9 @@ pub(super) fn rows() -> Vec<OpRow> {
                     ),
                     fails!("no such axis, kept", Shape, "sum_keepdim: axis -3", {
                         Tensor::zeros([2, 3]).sum_keepdim([0, -3])
+                    }),
+                    fails!("an axis twice", Shape, "sum_dim: axis -1 is named twice", {
+                        Tensor::zeros([2, 3]).sum_dim([1, -1])
                     }),
                     fails!("of bool", DType, "sum: ", Tensor::from([true]).sum()),
                 ]
@@ -248,7 +252,7 @@ pub(super) fn rows() -> Vec<OpRow> {
                         "softmax: axis 2",
                         Tensor::zeros([2, 3]).softmax(2)
                     ),
-                    fails!("of a scalar", Shape, "softmax: axis 0", Tensor::from(1.0).softmax(0)),
+                    fails!("of a scalar", Shape, "softmax: axis 1", Tensor::from(1.0).softmax(1)),
                     fails!("of integers", DType, "softmax: ", Tensor::from([1, 2]).softmax(0)),
                 ]
             },
@@ -290,6 +294,7 @@ fn positions(first: Call, last: Call, turned: Call) -> Vec<Sample> {
         Sample::new("rows", vec![any(&[3, 37], 2)], last),
         Sample::new("middle of three", vec![any(&[2, 5, 3], 2)], turned),
         Sample::new("one", vec![any(&[1], 3)], first),
+        Sample::new("scalar", vec![any(&[], 3)], first),
         Sample::new("ties", vec![exact(&[1.0f32, 3.0, 3.0, 1.0])], first),
         Sample::new("edges", vec![edges()], first),
         Sample::new("zeros of both signs", vec![exact(&[-0.0f32, 0.0, -0.0])], first),
@@ -306,6 +311,7 @@ fn lines(last: Call, first: Call, turned: Call, back: Call, wide: Call) -> Vec<S
     let inf = f32::INFINITY;
     vec![
         Sample::new("rows", vec![any(&[3, 5], 1)], last),
+        Sample::new("scalar", vec![any(&[], 1)], last),
         Sample::new("columns", vec![any(&[5, 3], 2)], first),
         Sample::new("vector", vec![any(&[37], 3)], last),
         Sample::new("one class", vec![any(&[4, 1], 4)], last),
