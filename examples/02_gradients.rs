@@ -59,7 +59,7 @@ fn main() -> gradus::Result<()> {
 /// `(1 - x)^2 + 100 (y - x^2)^2` of `[x, y]` (Rosenbrock, 1960).
 fn rosenbrock(w: &Tensor) -> Tensor {
     let (x, y) = (w.narrow(0, 0, 1), w.narrow(0, 1, 1));
-    ((1.0 - &x).square() + 100.0 * (y - x.square()).square()).sum()
+    ((&x - 1.0).square() + 100.0 * (y - x.square()).square()).sum()
 }
 
 /// The unit vector along axis `i` of the plane.

@@ -9,11 +9,11 @@ use gradus::prelude::*;
 
 fn main() -> gradus::Result<()> {
     gradus::seed(17);
-    let x = Tensor::randn([256, 20]);
+    let x = Tensor::from(gradus::Rng::new(1).normal([256, 20], 0.0, 1.0)?);
     let model = seq![Linear::new(20, 64), Tanh, Linear::new(64, 1)];
 
-    // The plan of a formula, one line a step: the bias and the tanh are part of the matrix
-    // products' steps, and all that is left between them is memory that is used again.
+    // The plan of a formula, one line a step: what was fused into one pass (a matrix product takes
+    // its bias along), and which memory each result lies in; memory is used again where it can be.
     println!("{}\n", gradus::explain(&model.forward(&x).square().mean())?);
 
     // Eager mode: the same kernels, one operation at a time, so a debugger or a `println!` between
@@ -25,7 +25,7 @@ fn main() -> gradus::Result<()> {
     // A learning rate that is far too high. The step that would write infinities or NaN into the
     // model is refused: the error names where they came from, and nothing was changed, so the
     // model is still good to use.
-    let y = Tensor::randn([256, 1]);
+    let y = Tensor::from(gradus::Rng::new(2).normal([256, 1], 0.0, 1.0)?);
     let mut opt = Sgd::new(&model, 1e6);
     let failed = (0..100).find_map(|step| {
         let loss = (model.forward(&x) - &y).square().mean().exp();

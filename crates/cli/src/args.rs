@@ -55,38 +55,41 @@ pub(crate) struct TrainArgs {
     #[arg(required_unless_present = "resume")]
     pub(crate) data: Option<String>,
     /// Sizes of the hidden layers, as 128,64; `none` for a linear model [default: 128,64]
-    #[arg(long, value_parser = layers, allow_hyphen_values = true)]
+    #[arg(long, value_name = "SIZES", value_parser = layers, allow_hyphen_values = true)]
     pub(crate) layers: Option<Layers>,
     /// What follows each hidden layer: relu, gelu, tanh or sigmoid [default: relu]
-    #[arg(long, value_parser = activation)]
+    #[arg(long, value_name = "NAME", value_parser = activation)]
     pub(crate) activation: Option<String>,
     /// How many times to go through the training data [default: 30]
-    #[arg(long, value_parser = whole, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", value_parser = whole, allow_hyphen_values = true)]
     pub(crate) epochs: Option<usize>,
     /// Samples per step [default: 32]
-    #[arg(long, value_parser = whole, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", value_parser = whole, allow_hyphen_values = true)]
     pub(crate) batch_size: Option<usize>,
-    /// Learning rate [default: 0.001; 0.1 for sgd]
-    #[arg(long, value_parser = rate, allow_hyphen_values = true)]
+    /// Learning rate of the first steps [default: 0.002; 0.05 for sgd]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_hyphen_values = true)]
     pub(crate) lr: Option<f64>,
+    /// How the rate goes on: cosine (falls to nothing at the end) or constant [default: cosine]
+    #[arg(long, value_name = "NAME", value_parser = schedule)]
+    pub(crate) schedule: Option<String>,
     /// How weights change: adam, adamw or sgd (with momentum 0.9) [default: adam]
-    #[arg(long, value_parser = optimizer)]
+    #[arg(long, value_name = "NAME", value_parser = optimizer)]
     pub(crate) optimizer: Option<String>,
     /// Share of hidden units to leave out in each step, from 0 to below 1 [default: 0]
-    #[arg(long, value_parser = share, allow_hyphen_values = true)]
+    #[arg(long, value_name = "P", value_parser = share, allow_hyphen_values = true)]
     pub(crate) dropout: Option<f64>,
     /// Where all random numbers start: the same seed gives the same bits [default: 17]
-    #[arg(long, value_parser = seed, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", value_parser = seed, allow_hyphen_values = true)]
     pub(crate) seed: Option<u64>,
     /// Stop after so many epochs without a better validation loss; 0 never stops [default: 10]
-    #[arg(long, value_parser = count, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", value_parser = count, allow_hyphen_values = true)]
     pub(crate) patience: Option<usize>,
     /// The run folder to make [default: runs/DATA-N, N the next free number]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Go on with a run that was stopped; only --epochs, --threads and --json fit with it
     #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "layers", "activation",
-        "batch_size", "lr", "optimizer", "dropout", "seed", "patience", "out"])]
+        "batch_size", "lr", "schedule", "optimizer", "dropout", "seed", "patience", "out"])]
     pub(crate) resume: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) threads: Threads,
@@ -234,6 +237,7 @@ pub(crate) fn nearest<'a>(
 
 pub(crate) const ACTIVATIONS: [&str; 4] = ["relu", "gelu", "tanh", "sigmoid"];
 pub(crate) const OPTIMIZERS: [&str; 3] = ["adam", "adamw", "sgd"];
+pub(crate) const SCHEDULES: [&str; 2] = ["cosine", "constant"];
 pub(crate) const WORKLOADS: [&str; 5] =
     ["mlp_mnist", "mlp_tabular", "xor", "autoencoder", "infer_mlp_mnist"];
 
@@ -256,6 +260,10 @@ fn activation(word: &str) -> Result<String, Wrong> {
 
 fn optimizer(word: &str) -> Result<String, Wrong> {
     choice(word, &OPTIMIZERS, "optimizer").map(str::to_string)
+}
+
+fn schedule(word: &str) -> Result<String, Wrong> {
+    choice(word, &SCHEDULES, "schedule").map(str::to_string)
 }
 
 fn workloads(words: &str) -> Result<Workloads, Wrong> {
@@ -308,7 +316,7 @@ fn count(word: &str) -> Result<usize, Wrong> {
 }
 
 fn seed(word: &str) -> Result<u64, Wrong> {
-    integer(word, 0, u64::MAX, "17")
+    integer(word, 0, i64::MAX as u64, "17")
 }
 
 fn threads(word: &str) -> Result<usize, Wrong> {
@@ -323,8 +331,10 @@ fn layers(words: &str) -> Result<Layers, Wrong> {
     }
     if words.contains([' ', 'x', ';']) && !words.contains(',') {
         let commas = words.split([' ', 'x', ';']).filter(|w| !w.is_empty()).collect::<Vec<_>>();
-        return Err(Wrong::new(format!("`{words}` is not a list of sizes"))
-            .help(format!("did you mean `{}`? write sizes with commas between", commas.join(","))));
+        return Err(Wrong::new(format!("`{words}` is not a list of sizes")).help(format!(
+            "did you mean `{}`? write sizes with commas between",
+            commas.join(",")
+        )));
     }
     let sizes = words.split(',').map(|word| match word.trim() {
         "" => Err(Wrong::new("a size is missing").help(format!("for example {example}"))),
@@ -341,7 +351,7 @@ fn real(word: &str) -> Result<f64, Wrong> {
 }
 
 fn rate(word: &str) -> Result<f64, Wrong> {
-    let help = "0.001 is usual for adam, 0.1 for sgd";
+    let help = "0.001 is usual for adam, 0.05 for sgd";
     let lr = real(word).map_err(|e| e.help(help))?;
     if !lr.is_finite() {
         return Err(Wrong::new(format!("must be finite, not {word}")).help(help));

@@ -13,8 +13,8 @@ use crate::data::{Source, of_run};
 use crate::fail::Outcome;
 use crate::json::Line;
 use crate::progress::{map, percent};
-use crate::text::{self, Table};
 use crate::runs;
+use crate::text::{self, Table};
 
 const BATCH_SIZE: usize = 256;
 /// Confusions that are listed.

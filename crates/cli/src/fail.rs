@@ -114,19 +114,21 @@ pub(crate) fn usage(error: &clap::Error) -> Option<Error> {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => return None,
-        ErrorKind::ValueValidation => match error.source().and_then(|s| s.downcast_ref::<Wrong>()) {
-            Some(wrong) => {
-                let mut e = new(format!("{}: {}", option(), wrong.why));
-                if let Some(choices) = &wrong.choices {
-                    e = e.line("choices", choices);
+        ErrorKind::ValueValidation => {
+            match error.source().and_then(|s| s.downcast_ref::<Wrong>()) {
+                Some(wrong) => {
+                    let mut e = new(format!("{}: {}", option(), wrong.why));
+                    if let Some(choices) = &wrong.choices {
+                        e = e.line("choices", choices);
+                    }
+                    match &wrong.help {
+                        Some(help) => e.help(help),
+                        None => e,
+                    }
                 }
-                match &wrong.help {
-                    Some(help) => e.help(help),
-                    None => e,
-                }
+                None => new(format!("{}: this value cannot be taken", option())),
             }
-            None => new(format!("{}: this value cannot be taken", option())),
-        },
+        }
         ErrorKind::InvalidValue if get(ContextKind::InvalidValue).is_none_or(|v| v.is_empty()) => {
             new(format!("{} needs a value", option()))
                 .help(format!("write it as {}", get(ContextKind::InvalidArg).unwrap_or_default()))

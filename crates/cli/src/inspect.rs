@@ -4,16 +4,16 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use gradus::Result;
 use gradus::prelude::*;
 use gradus::train::{EpochRecord, Run, state_sha256};
-use gradus::Result;
 
 use crate::args::InspectArgs;
 use crate::fail::Outcome;
 use crate::json::Line;
 use crate::progress::{map, percent};
-use crate::text::{self, Table};
 use crate::runs;
+use crate::text::{self, Table};
 
 pub(crate) fn run(args: &InspectArgs) -> Outcome {
     let mut out = io::BufWriter::new(io::stdout().lock());
@@ -39,7 +39,11 @@ pub(crate) fn run(args: &InspectArgs) -> Outcome {
         // A run that was stopped early enough has no weights yet; that is no reason to fail.
         if run.model_path().exists() {
             let state = run.weights()?;
-            if args.json { json_parameters(&mut out, &state)? } else { parameters(&mut out, &state)? }
+            if args.json {
+                json_parameters(&mut out, &state)?
+            } else {
+                parameters(&mut out, &state)?
+            }
         }
     }
     out.flush()?;
@@ -84,7 +88,8 @@ fn describe(out: &mut impl Write, run: &Run, records: &[EpochRecord]) -> Outcome
             let took = text::seconds(report.seconds);
             let s = if report.epochs == 1 { "" } else { "s" };
             label(out, "state", &format!("{} epoch{s} in {took}, {}", report.epochs, report.stop))?;
-            if let Some(accuracy) = report.test.get("accuracy").or(report.test.get("test.accuracy")) {
+            if let Some(accuracy) = report.test.get("accuracy").or(report.test.get("test.accuracy"))
+            {
                 label(out, "test", &format!("{} right", percent(accuracy)))?;
             }
         }
@@ -99,7 +104,9 @@ fn describe(out: &mut impl Write, run: &Run, records: &[EpochRecord]) -> Outcome
         .into_iter()
         .flatten()
         .flatten()
-        .filter_map(|f| Some((f.file_name().to_string_lossy().into_owned(), f.metadata().ok()?.len())))
+        .filter_map(|f| {
+            Some((f.file_name().to_string_lossy().into_owned(), f.metadata().ok()?.len()))
+        })
         .collect();
     files.sort();
     let files: Vec<String> =
@@ -111,7 +118,7 @@ fn describe(out: &mut impl Write, run: &Run, records: &[EpochRecord]) -> Outcome
 fn curve(out: &mut impl Write, records: &[EpochRecord]) -> Outcome {
     let Some(last) = records.last() else { return Ok(()) };
     let epochs = format!("epoch 1 to {}", last.epoch);
-    let mut table = Table::new(&["curve", ">first", "over the epochs", "last", "best"]);
+    let mut table = Table::new(&["curve", ">first", &epochs, "last", "best"]);
     for name in last.metrics.names() {
         let values: Vec<f64> =
             records.iter().map(|r| r.metrics.get(name).unwrap_or(f64::NAN)).collect();
@@ -129,7 +136,7 @@ fn curve(out: &mut impl Write, records: &[EpochRecord]) -> Outcome {
             format!("{} in epoch {epoch}", text::short(get(best))),
         ]);
     }
-    write!(out, "\n{}", table.plain("").replacen("over the epochs", &format!("{epochs:15}"), 1))?;
+    write!(out, "\n{}", table.plain(""))?;
     Ok(())
 }
 

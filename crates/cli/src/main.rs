@@ -16,6 +16,7 @@ mod json;
 mod ops;
 mod progress;
 mod runs;
+mod schedule;
 mod signals;
 mod text;
 mod train;

@@ -4,17 +4,17 @@ use std::fmt::Write as _;
 
 /// A table of text; numbers are best right-aligned.
 pub(crate) struct Table {
-    heads: Vec<&'static str>,
+    heads: Vec<String>,
     right: Vec<bool>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// Columns; a head that starts with `>` is right-aligned.
-    pub(crate) fn new(heads: &[&'static str]) -> Table {
+    pub(crate) fn new(heads: &[&str]) -> Table {
         Table {
             right: heads.iter().map(|h| h.starts_with('>')).collect(),
-            heads: heads.iter().map(|h| h.trim_start_matches('>')).collect(),
+            heads: heads.iter().map(|h| h.trim_start_matches('>').to_string()).collect(),
             rows: Vec::new(),
         }
     }
@@ -37,12 +37,12 @@ impl Table {
     pub(crate) fn plain(&self, indent: &str) -> String {
         let widths = self.widths();
         let mut out = String::new();
-        let heads: Vec<String> = self.heads.iter().map(|h| h.to_string()).collect();
-        for row in std::iter::once(&heads).chain(&self.rows) {
+        for row in std::iter::once(&self.heads).chain(&self.rows) {
             let mut line = indent.to_string();
             for ((cell, &w), &right) in row.iter().zip(&widths).zip(&self.right) {
                 let pad = " ".repeat(w.saturating_sub(width(cell)));
-                let (before, after) = if right { (pad, String::new()) } else { (String::new(), pad) };
+                let (before, after) =
+                    if right { (pad, String::new()) } else { (String::new(), pad) };
                 let _ = write!(line, "{before}{cell}{after}  ");
             }
             out.push_str(line.trim_end());

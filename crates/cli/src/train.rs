@@ -15,6 +15,7 @@ use crate::data::{Parts, Source, free_run, of_run};
 use crate::fail::Outcome;
 use crate::json::Line;
 use crate::progress::{Progress, header, map, percent};
+use crate::schedule::Schedule;
 use crate::{runs, signals, text};
 
 const LAYERS: [usize; 2] = [128, 64];
@@ -65,7 +66,7 @@ fn configure(config: &mut RunConfig, args: &TrainArgs, data: &Dataset) {
     config.model = Some(model);
     let name = args.optimizer.as_deref().and_then(OptimizerName::parse).unwrap_or_default();
     let sgd = name == OptimizerName::Sgd;
-    let lr = args.lr.unwrap_or(if sgd { 0.1 } else { 1e-3 });
+    let lr = args.lr.unwrap_or(if sgd { 0.05 } else { 2e-3 });
     let mut optimizer = OptimizerConfig::new(name, lr);
     optimizer.momentum = sgd.then_some(0.9);
     config.seed = args.seed.unwrap_or(SEED);
@@ -169,32 +170,30 @@ fn announce(run: &Run, parts: &Parts, json: bool) -> Outcome {
 }
 
 /// Trains; the model that is given back has the best weights.
-fn fit(
-    run: Run,
-    parts: &Parts,
-    args: &TrainArgs,
-    stop: StopToken,
-) -> Result<(Sequential, Report)> {
+fn fit(run: Run, parts: &Parts, args: &TrainArgs, stop: StopToken) -> Result<(Sequential, Report)> {
     let config = run.config().clone();
     let folder = run.path().to_path_buf();
     gradus::seed(config.seed);
     let model = config.build_model()?;
     let optimizer = config.training.optimizer.build(&model)?;
+    let lr = config.training.optimizer.lr;
     let mut trainer = Trainer::new(&model, optimizer)
         .loss(config.build_loss()?)
         .metric(Accuracy::new())
         .batch_size(config.training.batch_size)
         .seed(config.seed)
         .callback(Checkpoint::best("valid.loss", &folder).restore_best())
+        .callback(Schedule::new(args.schedule.as_deref().unwrap_or("cosine"), lr))
         .stop_token(stop);
     if let Some(patience) = config.training.patience {
         trainer = trainer.callback(EarlyStopping::on("valid.loss").patience(patience));
     }
     let epochs = args.epochs.unwrap_or(config.training.epochs);
-    let report = trainer
-        .callback(Progress::new(args.json))
-        .resume(run)
-        .fit(&parts.train, &parts.valid, Epochs(epochs))?;
+    let report = trainer.callback(Progress::new(args.json)).resume(run).fit(
+        &parts.train,
+        &parts.valid,
+        Epochs(epochs),
+    )?;
     Ok((model, report))
 }
 
@@ -209,7 +208,8 @@ fn stopped(path: &Path, report: &Report, json: bool) -> Outcome<Error> {
             .with("best_epoch", report.best_epoch);
         writeln!(io::stdout(), "{line}")?;
     }
-    let title = format!("stopped with Ctrl-C after {} steps", text::thousands(report.steps as usize));
+    let title =
+        format!("stopped with Ctrl-C after {} steps", text::thousands(report.steps as usize));
     let kept = match report.best() {
         Some(best) => format!(
             "the weights of epoch {}, {} {:.4}",

@@ -486,7 +486,7 @@ pub(crate) fn expand(
         }
     }
     let seed = seed.unwrap_or_else(|| {
-        let one = ir.from_const(1.0, y);
+        let one = ir.constant(1.0, y);
         let shape = ir.shape(y);
         ir.broadcast(one, shape)
     });

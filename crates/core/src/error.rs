@@ -269,7 +269,17 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
-/// A source position as `file:line`.
+/// A source position as `file:line`, without detours such as `a/../`.
 pub fn place(location: &Location<'_>) -> String {
-    format!("{}:{}", location.file(), location.line())
+    let mut parts: Vec<&str> = Vec::new();
+    for part in location.file().split('/') {
+        match parts.last() {
+            Some(&last) if part == ".." && last != ".." && !last.is_empty() => {
+                parts.pop();
+            }
+            _ if part == "." => {}
+            _ => parts.push(part),
+        }
+    }
+    format!("{}:{}", parts.join("/"), location.line())
 }

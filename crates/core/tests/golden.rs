@@ -4,6 +4,9 @@
 //! `tests/fixtures/golden` holds a part of the values; `GRADUS_GOLDEN` names a folder with more. The
 //! table in [`calls`] says how each of PyTorch's functions is written here.
 
+// Helpers of tests may panic, as tests do.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
 mod common;
 
 use common::alone;
@@ -367,9 +370,12 @@ fn reduction(
     one(if keep { kept(&x, &axes) } else { f(&x, &axes) })
 }
 
+/// A function of PyTorch's: name, tolerances, and how the call is written here.
+type Line = (&'static str, Family, fn(&Call) -> Out);
+
 /// How PyTorch's functions are written here.
 #[allow(clippy::too_many_lines)]
-fn calls() -> Vec<(&'static str, Family, fn(&Call) -> Out)> {
+fn calls() -> Vec<Line> {
     use Family::{Elementwise, Exact, Sums};
     macro_rules! unary {
         ($($name:literal $family:ident $method:ident),*) => {
@@ -408,7 +414,7 @@ fn calls() -> Vec<(&'static str, Family, fn(&Call) -> Out)> {
         "clamp_max" Elementwise x y => x.clamp(f64::NEG_INFINITY, y),
         "matmul" Sums x y => x.matmul(y),
     ]);
-    let rest: Vec<(&'static str, Family, fn(&Call) -> Out)> = vec![
+    let rest: Vec<Line> = vec![
         ("neg", Elementwise, |c| one(-c.x()?)),
         ("maximum", Elementwise, |c| match c.get(0, "other") {
             Arg::Tensor(y) => one(c.x()?.maximum(&y)),

@@ -1,6 +1,9 @@
 //! `check::gradients` finds wrong gradients and says what is wrong; and the gradients that are a
 //! matter of convention are PyTorch's.
 
+// Helpers of tests may panic, as tests do.
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::alone;
@@ -157,4 +160,60 @@ fn second_derivatives_of_softmax_losses() {
         g.square().sum().grad(&v[0]).unwrap()
     };
     check::gradients(third, &[x]).unwrap();
+}
+
+#[test]
+fn gradients_for_any_tensor() {
+    let _alone = alone();
+    let x = Tensor::from([0.3, -0.7, 1.1]).with_grad();
+    let h = &x * 2.0;
+    let y = h.square().sum();
+    // For an intermediate value, before and after it has a value; for the result itself.
+    assert_eq!(y.grad(&h).unwrap().to_vec::<f32>().unwrap(), [1.2, -2.8, 4.4]);
+    h.to_array().unwrap();
+    assert_eq!(y.grad(&h).unwrap().to_vec::<f32>().unwrap(), [1.2, -2.8, 4.4]);
+    assert_eq!(y.grad(&y).unwrap().item().unwrap(), 1.0);
+    let both = y.grads(&[&x, &h, &x]).unwrap();
+    assert_eq!(both[0].to_vec::<f32>().unwrap(), both[2].to_vec::<f32>().unwrap());
+}
+
+/// A Jacobian-vector product is the gradient of a vector-Jacobian product for its cotangent.
+#[test]
+fn jvp_by_two_vjps() {
+    let _alone = alone();
+    let x = Tensor::from([0.3, -0.7, 1.1]).with_grad();
+    let y = x.exp();
+    let cotangent = Tensor::zeros([3]).with_grad();
+    let back = y.vjp(&cotangent, &[&x]).unwrap().remove(0);
+    let direction = Tensor::from([1.0, 2.0, -1.0]);
+    let jvp = back.vjp(&direction, &[&cotangent]).unwrap().remove(0);
+    let want = (x.exp() * &direction).to_vec::<f32>().unwrap();
+    assert_eq!(jvp.to_vec::<f32>().unwrap(), want);
+}
+
+/// Programs of unusual form: wide, deep, and with large integers.
+#[test]
+fn wide_deep_and_large() {
+    let _alone = alone();
+    let leaves: Vec<Tensor> =
+        (0..700).map(|i| Tensor::full([5], f64::from(i)).with_grad()).collect();
+    let mut layer: Vec<Tensor> = leaves.iter().map(|x| x * x).collect();
+    while layer.len() > 1 {
+        layer =
+            layer.chunks(2).map(|p| p.iter().skip(1).fold(p[0].clone(), |a, b| a + b)).collect();
+    }
+    let sum = layer[0].sum();
+    let want = 5.0 * (0..700).map(|i| f64::from(i * i)).sum::<f64>();
+    assert!((sum.item().unwrap() / want - 1.0).abs() < 1e-6);
+    let g = sum.grad(&leaves[699]).unwrap();
+    assert_eq!(g.to_vec::<f32>().unwrap(), [1398.0; 5]);
+    let x = Tensor::from([1.0]).with_grad();
+    let y = (0..3000).fold(x.clone(), |y, _| (y * 0.999).sin());
+    let g = y.sum().grad(&x).unwrap().item().unwrap();
+    assert!(g.is_finite() && g > 0.0, "{g}");
+    let big = (1i64 << 53) + 1;
+    assert_eq!((Tensor::from([0]) + big).to_vec::<i64>().unwrap(), [big]);
+    assert_eq!(Tensor::from([big]).eq(big - 1).to_vec::<bool>().unwrap(), [false]);
+    assert_eq!(Tensor::from([0]).maximum(i64::MAX).to_vec::<i64>().unwrap(), [i64::MAX]);
+    assert_eq!((i64::MIN + Tensor::from([0])).to_vec::<i64>().unwrap(), [i64::MIN]);
 }

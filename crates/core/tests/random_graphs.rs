@@ -1,6 +1,10 @@
 //! Random programs: fused against eager bit for bit, and both against the reference executor.
 //!
-//! `GRADUS_CASES` sets how many (300 by default); a failure is shrunk and printed as a program.
+//! `GRADUS_CASES` sets how many (300 by default) and `GRADUS_SEED` which ones; a failure is shrunk and
+//! printed as a program.
+
+// Helpers of tests may panic, as tests do.
+#![allow(clippy::panic)]
 
 mod common;
 
@@ -8,7 +12,7 @@ use common::program::Program;
 use common::{Setting, alone, leaf, same, under};
 use gradus_core::{Array, Code, Tensor, check, check_mode, isa};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 fn cases(default: u32) -> u32 {
     std::env::var("GRADUS_CASES").ok().and_then(|v| v.parse().ok()).unwrap_or(default)
@@ -18,17 +22,17 @@ fn program(smooth: bool, steps: std::ops::Range<usize>) -> impl Strategy<Value =
     let leaves = prop::collection::vec(0u8..18, 2..5);
     let steps = prop::collection::vec(any::<[u16; 4]>(), steps);
     (leaves, steps, any::<u64>(), any::<bool>()).prop_map(move |(leaves, steps, held, second)| {
-        Program { leaves, steps, held, second, smooth }
+        Program { leaves, steps, held, second, smooth, large: false }
     })
 }
 
 fn runner(cases: u32) -> TestRunner {
     let config =
         Config { cases, failure_persistence: None, max_shrink_iters: 4000, ..Config::default() };
-    TestRunner::new_with_rng(
-        config.clone(),
-        proptest::test_runner::TestRng::deterministic_rng(config.rng_algorithm),
-    )
+    let mut seed = [0u8; 32];
+    let number: u64 = std::env::var("GRADUS_SEED").ok().and_then(|v| v.parse().ok()).unwrap_or(17);
+    seed[..8].copy_from_slice(&number.to_le_bytes());
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))
 }
 
 /// What a program computes: held values, a scalar, its gradients, and maybe theirs.
@@ -70,6 +74,18 @@ fn values(p: &Program, setting: Setting) -> Result<Vec<(String, Array)>, TestCas
 #[test]
 fn random_programs() {
     let _alone = alone();
+    compare(cases(300), program(false, 5..40));
+}
+
+/// Large enough that kernels work in pieces.
+#[test]
+fn large_random_programs() {
+    let _alone = alone();
+    let programs = program(false, 3..12).prop_map(|p| Program { large: true, second: false, ..p });
+    compare(cases(300) / 15, programs);
+}
+
+fn compare(cases: u32, programs: impl Strategy<Value = Program>) {
     let plain = Setting::plain();
     let settings = [
         Setting { eager: true, ..plain },
@@ -77,7 +93,7 @@ fn random_programs() {
         Setting { hold: true, together: true, ..plain },
         Setting { split: true, together: true, ..plain },
     ];
-    let result = runner(cases(300)).run(&program(false, 5..40), |p| {
+    let result = runner(cases).run(&programs, |p| {
         let base = values(&p, plain)?;
         for setting in settings {
             let other = values(&p, setting)?;

@@ -3,11 +3,14 @@
 //!
 //! There is no test code for single operations here. A new row is tested by being there.
 
+// Helpers of tests may panic, as tests do.
+#![allow(clippy::print_stdout, clippy::panic)]
+
 mod common;
 
 use common::{Setting, Settings, agree, alone, outcome};
-use gradus_core::ops::registry::{Gradient, OpRow, Sample, rows};
-use gradus_core::{Array, Isa, Tensor, check, check_mode, isa};
+use gradus_core::ops::registry::{Gradient, Kind, OpRow, Sample, rows};
+use gradus_core::{Array, DType, Isa, Tensor, check, check_mode, isa};
 use std::collections::HashSet;
 
 /// Calls `f` for each sample and lists the failures together.
@@ -143,6 +146,41 @@ fn f32_is_close_to_f64() {
             let wide: Vec<Array> = sample.inputs.iter().map(common::widen).collect();
             let wide = outcome(sample.run, &wide, Setting::plain())?;
             agree(&narrow, &wide, 2e-6)
+        });
+    }
+    isa::force(isa::best());
+}
+
+/// Zeros, infinities, NaN, subnormals: each element is the f64 result rounded to f32, within a few
+/// units in the last place.
+#[test]
+fn edges() {
+    let _alone = alone();
+    for level in [isa::best(), Isa::Generic] {
+        isa::force(level);
+        each(&format!("edges, {}", level.name()), |row, sample| {
+            if !sample.kinks || row.name == "cast" || row.kind == Kind::Random {
+                return Ok(());
+            }
+            let value = |inputs: Vec<Array>| {
+                let xs: Vec<Tensor> = inputs.iter().map(Tensor::from_array).collect();
+                (sample.run)(&xs).to_array().map_err(|e| e.to_string())
+            };
+            let narrow = value(sample.inputs.clone())?;
+            let wide = value(sample.inputs.iter().map(common::widen).collect())?;
+            let (a, b) = (narrow.to_f64(), wide.to_f64());
+            for (k, (&x, &y)) in a.iter().zip(&b).enumerate() {
+                let y = if narrow.dtype() == DType::F32 { f64::from(y as f32) } else { y };
+                let same = x == y && (x != 0.0 || x.is_sign_positive() == y.is_sign_positive())
+                    || x.is_nan() && y.is_nan()
+                    || x.is_finite() && y.is_finite() && (x - y).abs() <= 2e-6 * y.abs();
+                if !same {
+                    let of: Vec<f64> =
+                        sample.inputs.iter().map(|a| a.to_f64()[k % a.numel()]).collect();
+                    return Err(format!("element {k} (of {of:?}) is {x:e}, not {y:e}"));
+                }
+            }
+            Ok(())
         });
     }
     isa::force(isa::best());

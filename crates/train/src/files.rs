@@ -4,8 +4,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use gradus_core::{Error, Result};
+use gradus_nn::StateDict;
 
 /// A system error with advice where there is some.
 pub(crate) fn io(what: &str, path: &Path, cause: &std::io::Error) -> Error {
@@ -29,17 +31,59 @@ fn temporary(path: &Path) -> PathBuf {
 
 /// Writes a whole file under another name, makes sure it is on disk, then renames it.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes, true)
+}
+
+fn replace(path: &Path, bytes: &[u8], sync: bool) -> Result<()> {
     let temporary = temporary(path);
+    let finish = |mut file: File| {
+        file.write_all(bytes)?;
+        if sync { file.sync_all() } else { Ok(()) }
+    };
     let written = OpenOptions::new()
         .write(true)
         .create_new(true)
         .open(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(finish)
         .and_then(|()| fs::rename(&temporary, path));
     written.map_err(|e| {
         let _ = fs::remove_file(&temporary);
         io("cannot write", path, &e)
     })
+}
+
+/// Saves states of a training, after every epoch however short.
+///
+/// A file is always complete, whenever the process is killed. Waiting for the disk would take
+/// longer than an epoch of a small model, so that is done at most once a second: a power cut can
+/// cost a second more.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Saver {
+    synced: Option<Instant>,
+}
+
+/// States above this size are written piece by piece, without a copy in memory.
+const LARGE: usize = 64 << 20;
+
+impl Saver {
+    pub(crate) fn save(&mut self, state: &StateDict, path: &Path) -> Result<()> {
+        let recent = self.synced.is_some_and(|at| at.elapsed() < Duration::from_secs(1));
+        let size: usize = state.iter().map(|(_, a)| a.numel() * a.dtype().size()).sum();
+        if recent && size < LARGE {
+            return replace(path, &state.to_bytes(), false);
+        }
+        state.save(path)?;
+        self.synced = Some(Instant::now());
+        Ok(())
+    }
+}
+
+/// Makes sure that a file is on disk; one that is not there is.
+pub(crate) fn sync(path: &Path) -> Result<()> {
+    match File::open(path).and_then(|file| file.sync_all()) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io("cannot write", path, &e)),
+        _ => Ok(()),
+    }
 }
 
 /// Adds a line at the end of a file; if that fails, the file is as before.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::FORMAT;
 use crate::event::{CallbackState, StopReason};
+use crate::files::Saver;
 use crate::report::EpochRecord;
 use crate::tally::Tally;
 
@@ -101,7 +102,7 @@ pub(crate) struct State {
 
 impl State {
     /// Writes the file, complete or not at all.
-    pub(crate) fn save(&self, path: &Path) -> Result<()> {
+    pub(crate) fn save(&self, saver: &mut Saver, path: &Path) -> Result<()> {
         let mut all = StateDict::new();
         let mut put = |prefix: &str, part: &StateDict| {
             part.iter().for_each(|(n, array)| all.insert(format!("{prefix}.{n}"), array.clone()));
@@ -124,7 +125,7 @@ impl State {
         let json = serde_json::to_string(&saved)
             .map_err(|e| Error::internal(format!("a training's state is no JSON: {e}")))?;
         all.set_metadata(KEY, json);
-        all.save(path)
+        saver.save(&all, path)
     }
 
     /// Reads the file.

@@ -267,6 +267,11 @@ impl Run {
         files::write(&self.path.join(METRICS), lines?.concat().as_bytes())
     }
 
+    /// Makes sure that what was written is on disk.
+    pub(crate) fn sync(&self) -> Result<()> {
+        [MODEL, STATE, METRICS].iter().try_for_each(|name| files::sync(&self.path.join(name)))
+    }
+
     /// Removes half-written files of a killed program.
     pub(crate) fn sweep(&self) {
         files::sweep(&self.path, &OURS);

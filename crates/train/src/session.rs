@@ -16,7 +16,7 @@ use crate::check;
 use crate::config::{DataConfig, Task};
 use crate::evaluate::measure;
 use crate::event::{Event, FitInfo, Flow, Progress, Saved, StopReason, TrainState};
-use crate::files;
+use crate::files::{self, Saver};
 use crate::hash::model_sha256;
 use crate::loss::Loss;
 use crate::metric::{Metrics, number, record};
@@ -43,6 +43,7 @@ pub(crate) struct Session<'a> {
     untouched: Vec<String>,
     /// The loss of the first step of all.
     first_loss: Option<f64>,
+    saver: Saver,
     /// When this session started, and the seconds of those before it.
     started: Instant,
     seconds_before: f64,
@@ -72,6 +73,7 @@ impl<'a> Session<'a> {
             kept: None,
             untouched: Vec::new(),
             first_loss: None,
+            saver: Saver::default(),
             started: Instant::now(),
             seconds_before: 0.0,
             begun: false,
@@ -441,7 +443,7 @@ impl<'a> Session<'a> {
                 .collect(),
             warnings: Vec::new(),
         };
-        state.save(&run.state_path())
+        state.save(&mut self.saver, &run.state_path())
     }
 
     /// Puts back the best weights where a callback wants that, and reports.
@@ -455,6 +457,7 @@ impl<'a> Session<'a> {
                 // Stopped before the first epoch ended: better these weights than none.
                 self.trainer.model.save(run.model_path())?;
             }
+            run.sync()?;
             files::write(&run.report_path(), report.to_json()?.as_bytes())?;
         }
         self.emit(&Event::FitEnd { report: &report })?;

@@ -238,12 +238,12 @@ pub(crate) fn vjp_unary(ir: &mut Ir, op: Unary, x: Val, y: Val, g: Val) -> Optio
         }
         Unary::Tanh => {
             let y2 = u(ir, Unary::Square, y);
-            let d = ir.from_const(1.0, y2);
+            let d = ir.constant(1.0, y2);
             let d = ir.sub(d, y2);
             ir.mul(g, d)
         }
         Unary::Sigmoid => {
-            let one = ir.from_const(1.0, y);
+            let one = ir.constant(1.0, y);
             let n = ir.sub(one, y);
             let d = ir.mul(y, n);
             ir.mul(g, d)
@@ -253,9 +253,9 @@ pub(crate) fn vjp_unary(ir: &mut Ir, op: Unary, x: Val, y: Val, g: Val) -> Optio
             ir.mul(g, d)
         }
         Unary::Relu => {
-            let zero = ir.from_const(0.0, y);
+            let zero = ir.constant(0.0, y);
             let on = ir.binary(Binary::Gt, y, zero);
-            let none = ir.from_const(0.0, g);
+            let none = ir.constant(0.0, g);
             ir.ternary(Ternary::Where, on, g, none)
         }
         Unary::Gelu => {
@@ -287,7 +287,7 @@ pub(crate) fn vjp_unary(ir: &mut Ir, op: Unary, x: Val, y: Val, g: Val) -> Optio
             let half = ir.offset(t, 1.0);
             let half = ir.scale(half, 0.5);
             let t2 = u(ir, Unary::Square, t);
-            let one = ir.from_const(1.0, t2);
+            let one = ir.constant(1.0, t2);
             let dt = ir.sub(one, t2);
             let du = ir.scale(x2, 3.0 * a * c);
             let du = ir.offset(du, c);
@@ -348,9 +348,9 @@ pub(crate) fn vjp_binary(
             let power = ir.binary(Binary::Pow, x, less);
             let d = ir.mul(y, power);
             let d = ir.mul(g, d);
-            let zero = ir.from_const(0.0, y);
+            let zero = ir.constant(0.0, y);
             let flat = ir.binary(Binary::Eq, y, zero);
-            let none = ir.from_const(0.0, d);
+            let none = ir.constant(0.0, d);
             ir.ternary(Ternary::Where, flat, none, d)
         }
         (Binary::Pow, _) => {
@@ -358,11 +358,11 @@ pub(crate) fn vjp_binary(
             let l = ir.unary(Unary::Log, x);
             let d = ir.mul(z, l);
             let d = ir.mul(g, d);
-            let zero = ir.from_const(0.0, x);
+            let zero = ir.constant(0.0, x);
             let base = ir.binary(Binary::Eq, x, zero);
             let up = ir.binary(Binary::Ge, y, zero);
             let flat = ir.binary(Binary::And, base, up);
-            let none = ir.from_const(0.0, d);
+            let none = ir.constant(0.0, d);
             ir.ternary(Ternary::Where, flat, none, d)
         }
         (Binary::Max | Binary::Min, i) => {
@@ -373,7 +373,7 @@ pub(crate) fn vjp_binary(
             let mine = ir.binary(wins, x, y);
             let tie = ir.binary(Binary::Eq, x, y);
             let half = ir.scale(g, 0.5);
-            let none = ir.from_const(0.0, g);
+            let none = ir.constant(0.0, g);
             let rest = ir.ternary(Ternary::Where, tie, half, none);
             ir.ternary(Ternary::Where, mine, g, rest)
         }
@@ -398,7 +398,7 @@ pub(crate) fn vjp_ternary(
     g: Val,
     i: usize,
 ) -> Option<Val> {
-    let none = ir.from_const(0.0, g);
+    let none = ir.constant(0.0, g);
     let mask = match (op, i) {
         (Ternary::Where, 1) => return Some(ir.ternary(Ternary::Where, a, g, none)),
         (Ternary::Where, 2) => return Some(ir.ternary(Ternary::Where, a, none, g)),

@@ -262,7 +262,7 @@ fn resolve_sizes(shape: &Shape, sizes: &[isize]) -> Result<Shape, Error> {
     if let Some(i) = open {
         let known: usize = dims.iter().fold(1usize, |a, &b| a.saturating_mul(b));
         let total = shape.numel();
-        if known == 0 || total % known != 0 {
+        if known == 0 || !total.is_multiple_of(known) {
             return Err(bad(format!("{shape} has {total} elements, which {sizes:?} cannot hold")));
         }
         if let Some(d) = dims.get_mut(i) {

@@ -277,7 +277,7 @@ pub(crate) fn vjp(ir: &mut Ir, kind: Reduction, mask: AxisMask, x: Val, y: Val, 
             let count = ir.reduce(Reduction::Sum, mask, ones);
             let share = ir.div(g, count);
             let share = ir.broadcast(share, shape);
-            let none = ir.from_const(0.0, share);
+            let none = ir.constant(0.0, share);
             ir.ternary(Ternary::Where, hit, share, none)
         }
     }

@@ -77,9 +77,9 @@ pub(crate) fn expand(ir: &mut Ir, rows: Rows, ins: &[Val]) -> Option<Val> {
             match ignore {
                 None => out,
                 Some(id) => {
-                    let skip = ir.from_const(id as f64, ids);
+                    let skip = ir.constant(id as f64, ids);
                     let counts = ir.binary(super::Binary::Ne, ids, skip);
-                    let none = ir.from_const(0.0, out);
+                    let none = ir.constant(0.0, out);
                     ir.ternary(super::Ternary::Where, counts, out, none)
                 }
             }

@@ -86,7 +86,7 @@ pub(crate) fn expand(recorded: &[Recorded]) -> Result<Expanded> {
                         .map(|(g, &t)| {
                             // Zero by structure: the value plays a part, its gradient does not.
                             g.unwrap_or_else(|| {
-                                let zero = ir.from_const(0.0, t);
+                                let zero = ir.constant(0.0, t);
                                 let shape = ir.shape(t);
                                 ir.broadcast(zero, shape)
                             })

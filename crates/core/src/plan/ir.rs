@@ -119,20 +119,20 @@ impl Ir {
     }
 
     /// A structural number, of the type of `like`.
-    pub(crate) fn from_const(&mut self, value: f64, like: Val) -> Val {
+    pub(crate) fn constant(&mut self, value: f64, like: Val) -> Val {
         let meta = Meta { shape: Shape::SCALAR, dtype: self.dtype(like) };
         self.add_node(Op::Const(value), smallvec![], meta)
     }
 
     /// `x * factor`.
     pub(crate) fn scale(&mut self, x: Val, factor: f64) -> Val {
-        let c = self.from_const(factor, x);
+        let c = self.constant(factor, x);
         self.mul(x, c)
     }
 
     /// `x + amount`.
     pub(crate) fn offset(&mut self, x: Val, amount: f64) -> Val {
-        let c = self.from_const(amount, x);
+        let c = self.constant(amount, x);
         self.add(x, c)
     }
 

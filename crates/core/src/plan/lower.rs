@@ -447,7 +447,7 @@ impl Lower<'_> {
             Op::Rows(rows) => {
                 let shape = shape_of(self, 0);
                 let n = shape.last(0);
-                let outer = if n == 0 { 0 } else { shape.numel() / n };
+                let outer = shape.numel().checked_div(n).unwrap_or(0);
                 let operands =
                     node.inputs.iter().map(|&i| self.contiguous(i)).collect::<Result<_>>()?;
                 let out = self.allocate(v);

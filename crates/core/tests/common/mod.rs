@@ -1,5 +1,6 @@
 //! What the deciding tests share: running one function in every mode, and comparing.
-#![allow(dead_code)]
+// Each test crate uses a part; helpers of tests may panic, as tests do.
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 pub(crate) mod program;
 

@@ -5,6 +5,9 @@
 //! travels along, and kinks are moved to where no two computations of one number meet, so that
 //! results differ from the reference's by rounding only.
 
+// Numbers are read as choices: `code % 3 == 0` is one of three.
+#![allow(clippy::manual_is_multiple_of)]
+
 use std::fmt;
 
 use gradus_core::{Array, DType, Operand, Rng, Shape, Tensor};
@@ -21,6 +24,8 @@ pub(crate) struct Program {
     pub(crate) second: bool,
     /// Only operations with derivatives everywhere, in one float type.
     pub(crate) smooth: bool,
+    /// Operands that kernels cut into pieces.
+    pub(crate) large: bool,
 }
 
 const SHAPES: [&[usize]; 18] = [
@@ -43,6 +48,9 @@ const SHAPES: [&[usize]; 18] = [
     &[1031],
     &[29, 37],
 ];
+
+const LARGE: [&[usize]; 6] =
+    [&[70_001], &[301, 131], &[4, 130, 70], &[3, 20_011], &[20_011, 3], &[257, 1]];
 
 /// A value of the program.
 #[derive(Clone)]
@@ -74,6 +82,8 @@ pub(crate) struct Machine {
     ints: Vec<Val>,
     bools: Vec<Val>,
     smooth: bool,
+    /// Elements of a value that is worked with.
+    largest: usize,
     /// Values that nothing may use, because rounding may turn them: casts and positions.
     fragile: Vec<Val>,
     count: usize,
@@ -83,14 +93,15 @@ pub(crate) struct Machine {
 impl Program {
     /// The float operands.
     pub(crate) fn operands(&self) -> Vec<Array> {
-        let shape = |&code: &u8| SHAPES[usize::from(code) % SHAPES.len()];
+        let shapes = if self.large { &LARGE[..] } else { &SHAPES[..] };
+        let shape = |&code: &u8| shapes[usize::from(code) % shapes.len()];
         let make = |(i, code)| Rng::new(100 + i as u64).uniform(shape(code), -1.0, 1.0).unwrap();
         self.leaves.iter().enumerate().map(make).collect()
     }
 
     /// Every value that is held, and a scalar that depends on much, last.
     pub(crate) fn run(&self, operands: &[Tensor]) -> (Vec<(String, Tensor)>, Tensor, Vec<String>) {
-        let mut m = Machine::new(self.smooth, operands);
+        let mut m = Machine::new(self, operands);
         for &step in &self.steps {
             m.step(step);
         }
@@ -118,13 +129,14 @@ impl fmt::Debug for Program {
 }
 
 impl Machine {
-    fn new(smooth: bool, operands: &[Tensor]) -> Machine {
+    fn new(program: &Program, operands: &[Tensor]) -> Machine {
         let mut m = Machine {
             floats: Vec::new(),
             ints: Vec::new(),
             bools: Vec::new(),
             fragile: Vec::new(),
-            smooth,
+            smooth: program.smooth,
+            largest: if program.large { 100_000 } else { 1500 },
             count: 0,
             log: Vec::new(),
         };
@@ -204,7 +216,7 @@ impl Machine {
 
     fn step(&mut self, [op, a, b, p]: [u16; 4]) {
         let x = self.float(a);
-        if x.numel() > 1500 {
+        if x.numel() > self.largest {
             let axis = x.dims().iter().position(|&d| d > 1).unwrap_or(0) as isize;
             let text = format!("{}.mean_dim({axis})", x.name);
             self.push(x.t.mean_dim(axis), x.bound, text);

@@ -7,7 +7,7 @@ use gradus_nn::{ModuleExt, StateDict};
 
 use super::monitor::{Mode, Monitor};
 use crate::event::{Callback, CallbackState, Event, Flow, TrainState};
-use crate::files;
+use crate::files::{self, Saver};
 use crate::metric::number;
 use crate::run::MODEL;
 
@@ -36,6 +36,7 @@ pub struct Checkpoint {
     monitor: Monitor,
     folder: PathBuf,
     restore: bool,
+    saver: Saver,
 }
 
 impl Checkpoint {
@@ -43,7 +44,12 @@ impl Checkpoint {
     /// need be.
     pub fn best(metric: impl Into<String>, folder: impl AsRef<Path>) -> Checkpoint {
         let folder = folder.as_ref().to_path_buf();
-        Checkpoint { monitor: Monitor::new(metric), folder, restore: false }
+        Checkpoint {
+            monitor: Monitor::new(metric),
+            folder,
+            restore: false,
+            saver: Saver::default(),
+        }
     }
 
     /// Which values are better, where the metric's name does not say it right.
@@ -80,12 +86,13 @@ impl Callback for Checkpoint {
                     weights.set_metadata("epoch", epoch.to_string());
                     weights.set_metadata("best_by", self.monitor.metric());
                     weights.set_metadata("best_value", number(value));
-                    weights.save(self.path())?;
+                    self.saver.save(&weights, &self.path())?;
                     let best = (self.monitor.metric().to_string(), value);
                     state.saved(self.path(), Some(best));
                 }
             }
             Event::TrainingEnd { .. } => {
+                files::sync(&self.path())?;
                 let best = self.monitor.best().map(|(epoch, _)| epoch);
                 let last = state.history().last().map(|record| record.epoch);
                 // An epoch that was cut short has changed the weights since.
