@@ -25,7 +25,7 @@ fn main() -> gradus::Result<()> {
 
     // How a function of many numbers bends in one direction v: the Hessian times v. The Hessian of
     // n numbers has n^2 entries, but its product with a vector costs only two gradients.
-    let w = Tensor::from([1.0, -1.2]).with_grad();
+    let w = Tensor::from([-1.2, 1.0]).with_grad();
     let v = Tensor::from([1.0, 0.0]);
     let gradient = rosenbrock(&w).grad(&w)?;
     let hv = (&gradient * &v).sum().grad(&w)?;
@@ -49,7 +49,7 @@ fn main() -> gradus::Result<()> {
 
     // And whoever writes a function of their own can have its gradients checked against
     // differences, in f64: an error would name the element.
-    let point = Array::new([2], &[1.0f32, -1.2])?;
+    let point = Array::new([2], &[-1.2f32, 1.0])?;
     check::gradients(|v| rosenbrock(&v[0]), std::slice::from_ref(&point))?;
     check::second_order(|v| rosenbrock(&v[0]), &[point])?;
     println!("\nfirst and second derivatives agree with differences");

@@ -18,10 +18,10 @@ impl Callback for LowerOnPlateau {
     fn on_event(&mut self, event: &Event<'_>, state: &mut TrainState<'_>) -> gradus::Result<Flow> {
         if let Event::EpochEnd { epoch, metrics } = event {
             let loss = metrics.get("valid.loss").unwrap_or(f64::NAN);
-            if loss > 0.99 * self.best {
+            if loss > self.best {
                 let rate = state.lr() / 2.0;
                 state.set_lr(rate);
-                println!("epoch {epoch}: no real progress, the rate is now {rate:.2e}");
+                println!("epoch {epoch}: no progress, the rate is now {rate:.2e}");
             }
             self.best = self.best.min(loss);
         }
@@ -39,10 +39,10 @@ fn main() -> gradus::Result<()> {
     let mut report = Trainer::new(&model, AdamW::new(&model, 3e-3))
         .loss(cross_entropy)
         .metric(Accuracy::new())
-        .batch_size(64)
+        .batch_size(32)
         .seed(17) // the order of the samples, and dropout
         .callback(LowerOnPlateau { best: f64::INFINITY })
-        .callback(EarlyStopping::on("valid.loss").patience(5).restore_best())
+        .callback(EarlyStopping::on("valid.loss").patience(6).min_delta(1e-3).restore_best())
         .callback(Checkpoint::best("valid.loss", &folder))
         .fit(&train, &valid, Epochs(40))?;
 

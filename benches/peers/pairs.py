@@ -27,6 +27,7 @@ def main():
     p.add_argument("--warmup", type=float, default=0.5)
     p.add_argument("--gradus", default=os.path.join(ROOT, "target", "release", "gradus"))
     p.add_argument("--pin", default=None, help="cores for taskset; default 0 for one thread")
+    p.add_argument("--svg", help="also draw the ratios as a picture")
     a = p.parse_args()
     pin = a.pin if a.pin is not None else ("0" if a.threads == 1 else None)
     common = ["--threads", str(a.threads), "--window", str(a.window), "--windows", "1", "--warmup", str(a.warmup)]
@@ -37,6 +38,7 @@ def main():
     if a.threads == 1:
         env["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     print(f"{a.rounds} rounds, {a.threads} thread(s), windows of {a.window} s", flush=True)
+    bars = []
     for workload in a.workloads.split(","):
         figures = {name: [] for name in programs}
         first = {name: [] for name in programs}
@@ -46,6 +48,36 @@ def main():
                 figures[name].append(rate(row, workload))
                 first[name].append(row["first_step_s"])
         report(workload, figures, first)
+        bars.append((workload, {n: statistics.median(v) for n, v in figures.items()}))
+    if a.svg:
+        with open(a.svg, "w") as f:
+            f.write(draw(bars, a))
+
+
+def draw(bars, a):
+    """Speed relative to the fastest peer of each workload, as an SVG."""
+    names = {"gradus": "Gradus", "torch": "PyTorch eager", "jax": "JAX jit"}
+    colours = {"gradus": "#c2410c", "torch": "#64748b", "jax": "#94a3b8"}
+    top, row, left, width = 64, 74, 150, 470
+    reach = max(v["gradus"] / max(x for n, x in v.items() if n != "gradus") for _, v in bars)
+    unit = width / max(reach, 1.0)
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="760" height="{top + row * len(bars) + 16}" '
+           'font-family="sans-serif" font-size="13"><rect width="100%" height="100%" fill="white"/>',
+           '<text x="16" y="26" font-size="16" font-weight="bold" fill="#0f172a">Training steps a second, '
+           f'{a.threads} thread, relative to the fastest peer</text>',
+           '<text x="16" y="46" fill="#475569">infer: calls a second at batch 1; '
+           f'median of {a.rounds} interleaved rounds</text>']
+    for i, (workload, values) in enumerate(bars):
+        best = max(x for n, x in values.items() if n != "gradus")
+        out.append(f'<text x="16" y="{top + row * i + 34}" fill="#0f172a">{workload}</text>')
+        for k, (name, value) in enumerate(values.items()):
+            y, w = top + row * i + 20 * k + 4, value / best * unit
+            out.append(f'<rect x="{left}" y="{y}" width="{max(w, 1):.1f}" height="16" fill="{colours[name]}"/>')
+            label = f"{names[name]}  {value:,.0f}" + (f"  ({value / best:.2f}x)" if name == "gradus" else "")
+            inside = w > 230
+            x, colour = (left + 8, "white") if inside else (left + w + 6, "#0f172a")
+            out.append(f'<text x="{x:.1f}" y="{y + 13}" fill="{colour}">{label}</text>')
+    return "\n".join(out + ["</svg>"]) + "\n"
 
 
 def run(command, pin, env):

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use gradus::Result;
 use gradus::prelude::*;
-use gradus::train::{EpochRecord, Run, state_sha256};
+use gradus::train::{EpochRecord, Run, StopReason, state_sha256};
 
 use crate::args::InspectArgs;
 use crate::fail::Outcome;
@@ -19,7 +19,12 @@ pub(crate) fn run(args: &InspectArgs) -> Outcome {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let path = &args.target;
     if path.is_file() {
-        let state = StateDict::load(path)?;
+        let state = StateDict::load(path).map_err(|e| match path.parent() {
+            Some(folder) if e.code() == Code::Format && folder.join("config.toml").is_file() => {
+                e.help(format!("for the whole run: `gradus inspect {}`", folder.display()))
+            }
+            _ => e,
+        })?;
         if args.json {
             json_parameters(&mut out, &state)?;
         } else {
@@ -87,16 +92,19 @@ fn describe(out: &mut impl Write, run: &Run, records: &[EpochRecord]) -> Outcome
         Ok(report) => {
             let took = text::seconds(report.seconds);
             let s = if report.epochs == 1 { "" } else { "s" };
-            label(out, "state", &format!("{} epoch{s} in {took}, {}", report.epochs, report.stop))?;
+            let mut state = format!("{} epoch{s} in {took}, {}", report.epochs, report.stop);
+            if matches!(report.stop, StopReason::Stopped | StopReason::Failed { .. }) {
+                state.push_str(&go_on(run));
+            }
+            label(out, "state", &state)?;
             if let Some(accuracy) = report.test.get("accuracy").or(report.test.get("test.accuracy"))
             {
                 label(out, "test", &format!("{} right", percent(accuracy)))?;
             }
         }
         Err(_) if run.can_resume() => {
-            let shown = run.path().display();
-            let help = format!("go on with `gradus train --resume {shown}`");
-            label(out, "state", &format!("not finished, {} epochs so far; {help}", records.len()))?;
+            let state = format!("not finished, {} epochs so far{}", records.len(), go_on(run));
+            label(out, "state", &state)?;
         }
         Err(_) => label(out, "state", "not finished")?,
     }
@@ -112,6 +120,10 @@ fn describe(out: &mut impl Write, run: &Run, records: &[EpochRecord]) -> Outcome
     let files: Vec<String> =
         files.iter().map(|(name, size)| format!("{name} {}", text::bytes(*size))).collect();
     label(out, "files", &files.join(", "))
+}
+
+fn go_on(run: &Run) -> String {
+    format!("; go on with `gradus train --resume {}`", run.path().display())
 }
 
 /// Each metric as a small curve from the first to the last epoch.

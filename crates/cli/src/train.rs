@@ -146,6 +146,7 @@ fn announce(run: &Run, parts: &Parts, json: bool) -> Outcome {
         return Ok(());
     }
     let n = text::thousands;
+    let verb = if run.can_resume() { "going on with" } else { "into" };
     let test = match parts.test_len() {
         Some(test) => format!("{} to test", n(test)),
         None => "a test set of its own".to_string(),
@@ -163,7 +164,7 @@ fn announce(run: &Run, parts: &Parts, json: bool) -> Outcome {
         &[
             ("data", samples),
             ("model", layers),
-            ("train", format!("{}, into {path}", runs::training(config))),
+            ("train", format!("{}, {verb} {path}", runs::training(config))),
         ],
     );
     Ok(())

@@ -217,3 +217,14 @@ fn wide_deep_and_large() {
     assert_eq!(Tensor::from([0]).maximum(i64::MAX).to_vec::<i64>().unwrap(), [i64::MAX]);
     assert_eq!((i64::MIN + Tensor::from([0])).to_vec::<i64>().unwrap(), [i64::MIN]);
 }
+
+/// A result as its own cotangent: both operands of the softmax gradient are one value.
+#[test]
+fn a_result_as_its_own_cotangent() {
+    let _alone = alone();
+    let x = Array::new([2, 3], &[0.5f32, -1.5, 2.0, 0.25, 0.0, -0.7]).unwrap();
+    let own = |y: Tensor, x: &Tensor| y.vjp(&y, &[x]).unwrap().remove(0);
+    check::gradients(|v| own(v[0].softmax(-1), &v[0]), std::slice::from_ref(&x)).unwrap();
+    check::gradients(|v| own(v[0].log_softmax(-1), &v[0]), std::slice::from_ref(&x)).unwrap();
+    check::gradients(|v| own(v[0].matmul(v[0].t()), &v[0]), &[x]).unwrap();
+}

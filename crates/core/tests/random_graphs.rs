@@ -82,7 +82,7 @@ fn random_programs() {
 fn large_random_programs() {
     let _alone = alone();
     let programs = program(false, 3..12).prop_map(|p| Program { large: true, second: false, ..p });
-    compare(cases(300) / 15, programs);
+    compare(cases(300) / 30, programs);
 }
 
 fn compare(cases: u32, programs: impl Strategy<Value = Program>) {

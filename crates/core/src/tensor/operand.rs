@@ -113,6 +113,20 @@ pub(crate) fn number(value: f64, dtype: DType, place: &'static Location<'static>
     })
 }
 
+/// A Rust number as a scalar tensor. Run-time numbers travel as f64; an integer that is too large
+/// for that is data.
+fn number_of(arg: &Arg<'_>, to: DType, place: &'static Location<'static>) -> Tensor {
+    match arg {
+        Arg::Integer(v) if to == DType::I64 && v.unsigned_abs() > 1 << f64::MANTISSA_DIGITS => {
+            match crate::array::Array::new((), &[*v]) {
+                Ok(array) => recorder::leaf(array, false, place),
+                Err(error) => recorder::failed(error, place),
+            }
+        }
+        _ => number(value_of(arg).0, to, place),
+    }
+}
+
 fn number_type(tensor: DType, real: bool) -> DType {
     match (tensor, real) {
         (DType::I64 | DType::Bool, true) => DType::F32,
@@ -135,21 +149,17 @@ fn promote(a: &Arg<'_>, b: &Arg<'_>, place: &'static Location<'static>) -> (Tens
             (cast_to(a, to, place), cast_to(b, to, place))
         }
         (Some(a), None) => {
-            let (value, real) = value_of(b);
-            let to = number_type(a.peek().dtype, real);
-            let b = number(value, to, place);
-            (cast_to(a, to, place), b)
+            let to = number_type(a.peek().dtype, value_of(b).1);
+            (cast_to(a, to, place), number_of(b, to, place))
         }
         (None, Some(b)) => {
-            let (value, real) = value_of(a);
-            let to = number_type(b.peek().dtype, real);
-            let a = number(value, to, place);
-            (a, cast_to(b, to, place))
+            let to = number_type(b.peek().dtype, value_of(a).1);
+            (number_of(a, to, place), cast_to(b, to, place))
         }
         (None, None) => {
-            let ((x, rx), (y, ry)) = (value_of(a), value_of(b));
-            let to = if rx || ry { DType::F32 } else { DType::I64 };
-            (number(x, to, place), number(y, to, place))
+            let real = value_of(a).1 || value_of(b).1;
+            let to = if real { DType::F32 } else { DType::I64 };
+            (number_of(a, to, place), number_of(b, to, place))
         }
     }
 }

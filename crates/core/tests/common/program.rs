@@ -50,7 +50,7 @@ const SHAPES: [&[usize]; 18] = [
 ];
 
 const LARGE: [&[usize]; 6] =
-    [&[70_001], &[301, 131], &[4, 130, 70], &[3, 20_011], &[20_011, 3], &[257, 1]];
+    [&[40_001], &[201, 131], &[4, 70, 60], &[3, 9_011], &[9_011, 3], &[257, 1]];
 
 /// A value of the program.
 #[derive(Clone)]
@@ -136,7 +136,7 @@ impl Machine {
             bools: Vec::new(),
             fragile: Vec::new(),
             smooth: program.smooth,
-            largest: if program.large { 100_000 } else { 1500 },
+            largest: if program.large { 60_000 } else { 1500 },
             count: 0,
             log: Vec::new(),
         };
