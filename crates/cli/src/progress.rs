@@ -55,8 +55,7 @@ impl Progress {
         self.every = info.epochs.div_ceil(LINES).max(1);
         let left = (info.epochs + 1).saturating_sub(info.first_epoch);
         if !self.json && io::stderr().is_terminal() {
-            let template =
-                "{prefix} [{bar:24}] {percent:>3} %  {msg}  {eta} left, Ctrl-C stops and keeps";
+            let template = "{prefix} [{bar:24}] {percent:>3} %  {msg}  {eta} left";
             let style = ProgressStyle::with_template(template)
                 .unwrap_or_else(|_| ProgressStyle::default_bar())
                 .progress_chars("=> ");
@@ -184,10 +183,7 @@ pub(crate) fn percent(fraction: f64) -> String {
 }
 
 /// Prints the lines that say what is about to happen.
-pub(crate) fn header(json: bool, lines: &[(&str, String)]) {
-    if json {
-        return;
-    }
+pub(crate) fn header(lines: &[(&str, String)]) {
     for (label, text) in lines {
         drop(writeln!(io::stderr(), "{}", text::labelled(label, text)));
     }

@@ -1,6 +1,6 @@
 //! `gradus train`: from data to a trained, saved and tested model.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use gradus::prelude::*;
@@ -159,14 +159,12 @@ fn announce(run: &Run, parts: &Parts, json: bool) -> Outcome {
         data.classes.unwrap_or(0),
     );
     let layers = format!("{}: {} parameters", runs::model(config), n(model.num_parameters()));
-    header(
-        json,
-        &[
-            ("data", samples),
-            ("model", layers),
-            ("train", format!("{}, {verb} {path}", runs::training(config))),
-        ],
-    );
+    let training = format!("{}, {verb} {path}", runs::training(config));
+    let mut lines = vec![("data", samples), ("model", layers), ("train", training)];
+    if io::stderr().is_terminal() {
+        lines.push(("", "Ctrl-C stops; `gradus train --resume` goes on from there".to_string()));
+    }
+    header(&lines);
     Ok(())
 }
 

@@ -167,9 +167,27 @@ macro_rules! binary {
                     let ($a, $b) = (&Tensor::from([true]), &Tensor::from([false]));
                     $call
                 }),
-            ],
+            ]
+            .into_iter()
+            .chain(by_zero(stringify!($name)))
+            .collect(),
         },)*]
     };
+}
+
+/// Integers cannot be divided by 0.
+fn by_zero(name: &str) -> Option<ErrorCase> {
+    match name {
+        "div" => Some(fails!("integers by zero", Argument, "div: integer division by zero", {
+            Tensor::from([1, 2, 3]) / Tensor::from([1, 0, 0])
+        })),
+        "remainder" => {
+            Some(fails!("integers by zero", Argument, "remainder: integer division by zero", {
+                Tensor::from([1, 2, 3]) % Tensor::from([1, 0, 0])
+            }))
+        }
+        _ => None,
+    }
 }
 
 /// Samples on integers, mixed types and edge values.
