@@ -136,6 +136,14 @@ impl Progress {
     }
 
     fn end(&mut self, stop: &StopReason) {
+        if let StopReason::Stopped = stop
+            && let Some(bar) = self.bar.take()
+        {
+            // The terminal has written "^C" after the bar, so it cannot be cleared; it says how far
+            // the training went.
+            bar.abandon();
+            return;
+        }
         if let Some(line) = self.hidden.take() {
             self.say(&line);
         }

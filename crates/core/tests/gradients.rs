@@ -211,6 +211,9 @@ fn wide_deep_and_large() {
     let y = (0..3000).fold(x.clone(), |y, _| (y * 0.999).sin());
     let g = y.sum().grad(&x).unwrap().item().unwrap();
     assert!(g.is_finite() && g > 0.0, "{g}");
+    // More numbers than a program can count.
+    let y = (0..70_000).fold(Tensor::from([1.0]), |y, i| y + f64::from(i % 3) - 1.0);
+    assert_eq!(y.to_vec::<f32>().unwrap(), [0.0]);
     let big = (1i64 << 53) + 1;
     assert_eq!((Tensor::from([0]) + big).to_vec::<i64>().unwrap(), [big]);
     assert_eq!(Tensor::from([big]).eq(big - 1).to_vec::<bool>().unwrap(), [false]);

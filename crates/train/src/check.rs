@@ -65,7 +65,10 @@ fn suits(loss: &Loss, prediction: &Shape, targets: &Array, data: &Dataset) -> Re
         Loss::CrossEntropy if !values && outputs < data.classes().unwrap_or(0).max(2) => {
             let classes = data.classes().unwrap_or(2);
             wrong(
-                format!("the model has {outputs} outputs, but `{name}` has {classes} classes"),
+                format!(
+                    "the model has {outputs} output{}, but `{name}` has {classes} classes",
+                    if outputs == 1 { "" } else { "s" }
+                ),
                 format!("the last layer needs {} outputs, one a class", classes.max(2)),
             )
         }

@@ -63,6 +63,9 @@ pub fn evaluate<L: Layer + ?Sized>(
 #[track_caller]
 pub fn accuracy<L: Layer + ?Sized>(model: &L, data: &Dataset) -> Result<f64> {
     let loss = if data.classes().is_some() { Loss::CrossEntropy } else { Loss::BceWithLogits };
+    if let Some(batch) = data.array_batches(256).next() {
+        Accuracy::new().check(&batch?.y)?;
+    }
     let metrics = evaluate(model, data, 256, loss, &[&Accuracy::new()])?;
     metrics.get("accuracy").ok_or_else(|| Error::internal("no accuracy was measured"))
 }

@@ -88,8 +88,8 @@ impl<'a> Session<'a> {
     fn go(&mut self) -> Result<Report> {
         self.check()?;
         let over = self.begin()?;
-        let mut flow = self.emit(&Event::FitStart { info: &self.progress.info.clone() })?;
         self.begun = true;
+        let mut flow = self.emit(&Event::FitStart { info: &self.progress.info.clone() })?;
         if flow == Flow::Stop {
             self.progress.stop.get_or_insert(StopReason::Callback);
         }
@@ -162,20 +162,19 @@ impl<'a> Session<'a> {
             metrics,
             warnings: Vec::new(),
         };
-        let monitor = if self.valid.is_some() { "valid.loss" } else { "train.loss" };
-        self.best_by = (monitor.to_string(), Mode::Min);
+        let loss = if self.valid.is_some() { "valid.loss" } else { "train.loss" };
+        let chosen = self.trainer.callbacks.iter().find_map(|c| c.monitor());
+        let (metric, mode) = chosen.map_or((loss, Mode::Min), |c| (c.metric(), c.mode()));
+        self.best_by = (metric.to_string(), mode);
         if let Some(run) = &self.trainer.run {
             // Only a run is resumed, so only a run needs to know its data.
             self.settings.train = self.train.fingerprint();
             self.settings.valid = self.valid.map(Dataset::fingerprint).unwrap_or_default();
-            let keeps = self.trainer.callbacks.iter().any(|c| c.keeps() == Some(run.model_path()));
-            if !keeps {
-                let keeper = Checkpoint::best(monitor, run.path());
+            let mut callbacks = self.trainer.callbacks.iter();
+            if !callbacks.any(|c| c.keeps() == Some(run.model_path())) {
+                let keeper = Checkpoint::best(metric, run.path()).mode(mode);
                 self.trainer.callbacks.push(Box::new(keeper));
             }
-        }
-        if let Some(chosen) = self.trainer.callbacks.iter().find_map(|c| c.monitor()) {
-            self.best_by = (chosen.metric().to_string(), chosen.mode());
         }
         match &self.trainer.run {
             Some(run) if !run.is_fresh() => self.resume(),
@@ -261,7 +260,12 @@ impl<'a> Session<'a> {
         self.untouched = saved.untouched;
         self.first_loss = saved.first_loss;
         self.progress.stop = saved.stop;
-        Ok(self.progress.stop.is_some() || saved.epoch > self.epochs)
+        let over = self.progress.stop.is_some() || saved.epoch > self.epochs;
+        if !over {
+            // What it says is no longer so.
+            let _ = std::fs::remove_file(run.report_path());
+        }
+        Ok(over)
     }
 
     /// One epoch, or the rest of one.

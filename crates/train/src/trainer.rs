@@ -157,8 +157,11 @@ impl<'m> Trainer<'m> {
     /// epoch, the best weights, the report, and all that [`Trainer::resume`] needs.
     ///
     /// The best weights are those with the smallest `valid.loss` (without validation data,
-    /// `train.loss`), unless a [`Checkpoint`](crate::Checkpoint) for the same folder says
-    /// otherwise.
+    /// `train.loss`), unless a callback watches another metric, as [`EarlyStopping`] and
+    /// [`Checkpoint`] do; then it is the first one's.
+    ///
+    /// [`EarlyStopping`]: crate::EarlyStopping
+    /// [`Checkpoint`]: crate::Checkpoint
     pub fn run(mut self, run: Run) -> Trainer<'m> {
         self.run = Some(run);
         self

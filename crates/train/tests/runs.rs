@@ -329,3 +329,88 @@ fn a_seed_that_was_not_given_is_the_runs_own() {
     assert_eq!(Run::open(&path).unwrap().config().seed, 17);
     assert_eq!(other.num_parameters(), 64 * 32 + 32 + 320 + 10);
 }
+
+/// The training that the next test kills: does nothing unless it is asked to.
+#[test]
+fn child_of_the_kill_test() {
+    if let Ok(path) = std::env::var("GRADUS_TEST_CHILD") {
+        if Path::new(&path).join("state.safetensors").exists() {
+            resumed(Path::new(&path), 40).unwrap();
+        } else {
+            uninterrupted(Path::new(&path), 40);
+        }
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_again_and_again_ends_with_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    let whole = uninterrupted(&one, 40);
+    let mut killed = 0;
+    for i in 0u64..8 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_of_the_kill_test"])
+            .env("GRADUS_TEST_CHILD", &two)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(15 + 23 * i));
+        killed += usize::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(killed > 0, "the child was never killed in time");
+    same(&whole, &resumed(&two, 40).unwrap());
+}
+
+#[test]
+fn the_best_weights_are_by_the_metric_that_a_callback_watches() {
+    let (train, valid, _) = parts();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let model = model();
+    let report = Trainer::new(&model, Adam::new(&model, 0.05))
+        .loss(Loss::CrossEntropy)
+        .metric(Accuracy::new())
+        .seed(17)
+        .callback(EarlyStopping::on("valid.accuracy").patience(20))
+        .run(create(&path).unwrap())
+        .fit(&train.take(100), &valid, Epochs(10))
+        .unwrap();
+    let run = Run::open(&path).unwrap();
+    assert_eq!(report.best_by, "valid.accuracy");
+    let metadata = run.weights().unwrap().metadata().clone();
+    assert_eq!(metadata["best_by"], "valid.accuracy");
+    assert_eq!(metadata["epoch"], report.best_epoch.unwrap().to_string());
+}
+
+#[test]
+fn a_configuration_builds_the_optimizer_it_names() {
+    use gradus_nn::{Linear, Optimizer};
+    use gradus_train::{OptimizerConfig, OptimizerName};
+    let built = |config: &OptimizerConfig| {
+        let text = toml(config);
+        let model = Linear::new(2, 2);
+        (text, config.build(&model).unwrap().state_dict().unwrap().metadata()["optimizer"].clone())
+    };
+    let mut config = OptimizerConfig::new(OptimizerName::AdamW, 1e-3);
+    config.betas = Some((0.8, 0.99));
+    assert_eq!(built(&config).1, "AdamW");
+    let mut config = OptimizerConfig::new(OptimizerName::Sgd, 0.1);
+    config.momentum = Some(0.9);
+    config.nesterov = Some(true);
+    let (text, name) = built(&config);
+    assert_eq!(name, "Sgd");
+    assert!(text.contains("momentum = 0.9") && text.contains("name = \"sgd\""), "{text}");
+}
+
+/// The text of a configuration with this optimizer, which must read back as it was.
+fn toml(optimizer: &gradus_train::OptimizerConfig) -> String {
+    let mut config = RunConfig::new();
+    config.training.optimizer = optimizer.clone();
+    let text = config.to_toml().unwrap();
+    assert_eq!(RunConfig::parse(&text, "text").unwrap(), config);
+    text
+}

@@ -67,7 +67,7 @@ fn losses_that_do_not_suit_the_targets() {
     says(fit(Loss::Mse, 2, &line), Code::Shape, &["mse_loss", "[32, 2]", "[32, 1]"]);
     let moons = gradus_data::moons(50, 0.1, 0).unwrap();
     says(fit(Loss::BceWithLogits, 1, &moons), Code::Data, &["binary_targets()"]);
-    says(fit(Loss::CrossEntropy, 1, &moons), Code::Data, &["1 outputs", "2 classes"]);
+    says(fit(Loss::CrossEntropy, 1, &moons), Code::Data, &["1 output,", "2 classes"]);
     let rows =
         Loss::from(|p: &gradus_core::Tensor, t: &gradus_core::Tensor| p.cross_entropy_rows(t));
     says(fit(rows, 10, &digits), Code::Shape, &["single number", "mean()"]);
@@ -80,6 +80,7 @@ fn metrics_that_do_not_suit_the_targets() {
     let trainer = Trainer::new(&model, Sgd::new(&model, 0.1)).loss(Loss::Mse);
     let result = trainer.metric(Accuracy::new()).fit(&line, None, 1);
     says(result, Code::Data, &["accuracy needs classes", "regression"]);
+    says(gradus_train::accuracy(&model, &line), Code::Data, &["accuracy needs classes"]);
 }
 
 #[test]

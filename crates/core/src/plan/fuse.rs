@@ -69,11 +69,18 @@ pub(crate) fn is_source(op: &Op) -> bool {
 pub(crate) fn source_fits(ir: &Ir, view: &View, shape: &crate::graph::shape::Shape) -> bool {
     let node = ir.node(view.base);
     match node.op {
+        _ if too_many(node) => false,
         Op::Slot | Op::Const(_) => node.dtype != DType::F64,
         Op::Random(_) => node.shape == *shape && *view == View::whole(view.base, shape),
         Op::Index(axis) => index_axis(view, &node.shape, axis, shape).is_some(),
         _ => false,
     }
+}
+
+/// Programs number what they are given with 16 bits; the rest of very many numbers is made by steps
+/// of their own.
+fn too_many(node: &super::ir::IrNode) -> bool {
+    node.binding > u32::from(u16::MAX) && matches!(node.op, Op::Slot | Op::Random(_))
 }
 
 /// The iteration axis along which an index counts, if it is just one, from 0 in steps of 1.
@@ -284,7 +291,11 @@ fn group(ir: &Ir, f: &mut Fused, pinned: &[bool], on: bool) {
         if is_source(&node.op) {
             if f.stored[at] || f.copied[at] {
                 level[at] = 1;
-                let kind = if node.dtype == DType::F64 { Kind::Single } else { Kind::Map };
+                let kind = if node.dtype == DType::F64 || too_many(node) {
+                    Kind::Single
+                } else {
+                    Kind::Map
+                };
                 start(f, v, kind, 1, 0);
             }
             continue;
