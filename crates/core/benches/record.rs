@@ -1,6 +1,11 @@
 //! What recording, hashing and comparing cost a node, and small whole steps.
 //!
 //! `cargo bench -p gradus-core --bench record`
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and stops at the first failure"
+)]
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,4 +1,10 @@
 //! The same bits for any number of threads, instruction set, mode and set of held tensors.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test stops at the first failure"
+)]
 
 use std::sync::Arc;
 

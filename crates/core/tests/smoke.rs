@@ -1,4 +1,10 @@
 //! The engine end to end, on small things.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test stops at the first failure"
+)]
 use gradus_core::*;
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 use gradus_data::*; use gradus_nn::*; use gradus_train::*; use gradus_core::set_threads;
 fn main() {
     let folder = mnist_folder("/work/shared/data/mnist").unwrap();
-    let (train, test) = (folder.train.flatten(), folder.test.unwrap().flatten());
+    let (train, test) = (folder.train().unwrap().flatten(), folder.test().unwrap().unwrap().flatten());
     for (seed, threads) in [(1u64, 1), (1, 2), (1,3), (2, 2), (3, 2)] {
         set_threads(threads);
         gradus_core::seed(seed);
