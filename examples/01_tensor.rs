@@ -38,7 +38,7 @@ fn main() -> gradus::Result<()> {
     println!("four normal numbers: {}\n", Tensor::randn([4]));
 
     // A mistake is found where it is made, and the message knows both shapes and their origin.
-    let wrong = x.matmul(&row.reshape([1, 3]));
+    let wrong = x.matmul(row.reshape([1, 3]));
     if let Err(error) = wrong.check() {
         println!("{error}");
     }

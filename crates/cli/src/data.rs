@@ -43,7 +43,7 @@ pub(crate) struct Parts {
 
 enum Held {
     Split(Dataset),
-    Files(ImageFolder),
+    Files(Box<ImageFolder>),
 }
 
 impl Source {
@@ -116,7 +116,7 @@ impl Source {
         let Some(folder) = self.folder.filter(ImageFolder::has_test) else {
             return Err(Error::new(Code::Data, format!("{} has no test set any more", self.name)));
         };
-        Ok(Parts { train, valid, test: Held::Files(folder) })
+        Ok(Parts { train, valid, test: Held::Files(Box::new(folder)) })
     }
 
     /// All that can be measured on in data that a run was not trained on.
@@ -151,8 +151,7 @@ impl Parts {
 /// The data that a run was trained on, with the same contents.
 pub(crate) fn of_run(config: &DataConfig, run: &Path) -> Result<Source> {
     let source = Source::open(&config.source).map_err(|e| {
-        let help = "if it was moved, put it back or give its new place: \
-                    `gradus eval RUN FOLDER`";
+        let help = "put it back where it was; `gradus eval RUN FOLDER` also takes its new place";
         e.line("run", format!("{} was trained on {}", run.display(), config.source)).help(help)
     })?;
     if source.all.fingerprint() != config.fingerprint {

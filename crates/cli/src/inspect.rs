@@ -21,7 +21,7 @@ pub(crate) fn run(args: &InspectArgs) -> Outcome {
     if path.is_file() {
         let state = StateDict::load(path).map_err(|e| match path.parent() {
             Some(folder) if e.code() == Code::Format && folder.join("config.toml").is_file() => {
-                e.help(format!("for the whole run: `gradus inspect {}`", folder.display()))
+                e.help(format!("for the whole run: `gradus inspect {}`", text::path(folder)))
             }
             _ => e,
         })?;
@@ -59,7 +59,7 @@ fn open(path: &Path) -> Result<Run> {
     let weights = path.join("model.safetensors");
     match runs::open(path) {
         Err(e) if e.code() == Code::Io && weights.is_file() => {
-            Err(e.help(format!("the weights alone: `gradus inspect {}`", weights.display())))
+            Err(e.help(format!("the weights alone: `gradus inspect {}`", text::path(&weights))))
         }
         other => other,
     }
@@ -123,7 +123,7 @@ fn describe(out: &mut impl Write, run: &Run, records: &[EpochRecord]) -> Outcome
 }
 
 fn go_on(run: &Run) -> String {
-    format!("; go on with `gradus train --resume {}`", run.path().display())
+    format!("; go on with `gradus train --resume {}`", text::path(run.path()))
 }
 
 /// Each metric as a small curve from the first to the last epoch.

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use gradus::train::{Run, RunConfig};
-use gradus::{Code, Result};
+use gradus::{Code, Error, Result};
 
 use crate::args::nearest;
+use crate::text;
 
 /// Opens a run; a name that does not exist gets the nearest one that does.
 pub(crate) fn open(path: &Path) -> Result<Run> {
@@ -56,6 +57,50 @@ pub(crate) fn sizes(config: &RunConfig) -> Option<String> {
     Some(all.map(|n| n.to_string()).collect::<Vec<_>>().join("-"))
 }
 
+/// How many numbers the model trains.
+pub(crate) fn parameters(config: &RunConfig) -> u128 {
+    let Some(model) = &config.model else { return 0 };
+    let input: u128 = model.input.iter().map(|&n| n as u128).product();
+    let sizes = model.layers.iter().chain([&model.outputs]).map(|&n| n as u128);
+    let count = |(inputs, total): (u128, u128), outputs| (outputs, total + (inputs + 1) * outputs);
+    sizes.fold((input, 0), count).1
+}
+
+/// Refuses a model that this machine cannot train, before memory runs out and the system ends the
+/// program without a word.
+pub(crate) fn check_memory(config: &RunConfig) -> Result<()> {
+    // Weights, gradients, two moments, and a copy to save; all f32.
+    let needed = parameters(config).saturating_mul(5 * 4);
+    let Some(free) = free_memory() else { return Ok(()) };
+    if needed <= u128::from(free) {
+        return Ok(());
+    }
+    let numbers = parameters(config) as f64;
+    let size = |bytes: u128| text::bytes(u64::try_from(bytes).unwrap_or(u64::MAX));
+    let title = "the model is too large for this machine".to_string();
+    Err(Error::new(Code::Memory, title)
+        .line("model", format!("{}, {numbers:.3e} parameters", sizes(config).unwrap_or_default()))
+        .line("needs", format!("about {} to train", size(needed)))
+        .line("free", size(u128::from(free)))
+        .help("use smaller --layers"))
+}
+
+/// Bytes that this process may still use, where the system says so.
+fn free_memory() -> Option<u64> {
+    let number = |file: &str| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+    let free = line.split_whitespace().next()?.parse::<u64>().ok()? * 1024;
+    // A container may be allowed less than the machine has.
+    let group = "/sys/fs/cgroup";
+    let limit = number(&format!("{group}/memory.max"));
+    let used = number(&format!("{group}/memory.current"));
+    match (limit, used) {
+        (Some(limit), Some(used)) => Some(free.min(limit.saturating_sub(used))),
+        _ => Some(free),
+    }
+}
+
 /// `128-64-10, relu, dropout 0.2`.
 pub(crate) fn model(config: &RunConfig) -> String {
     let (Some(sizes), Some(model)) = (sizes(config), &config.model) else {
@@ -75,5 +120,9 @@ pub(crate) fn model(config: &RunConfig) -> String {
 pub(crate) fn training(config: &RunConfig) -> String {
     let t = &config.training;
     let name = t.optimizer.name.map_or("an optimizer of its own", |n| n.name());
-    format!("{name}, lr {}, batch {}, seed {}", t.optimizer.lr, t.batch_size, config.seed)
+    let lr = match t.optimizer.lr {
+        lr if (1e-4..1e4).contains(&lr) => format!("{lr}"),
+        lr => format!("{lr:e}"),
+    };
+    format!("{name}, lr {lr}, batch {}, seed {}", t.batch_size, config.seed)
 }

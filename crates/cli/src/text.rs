@@ -1,6 +1,7 @@
 //! Plain text on a screen: tables, small curves, wrapped paragraphs, readable numbers.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// A table of text; numbers are best right-aligned.
 pub(crate) struct Table {
@@ -130,6 +131,16 @@ pub(crate) fn thousands(n: usize) -> String {
     out
 }
 
+/// A path as it can be typed in a shell.
+pub(crate) fn path(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=~\\".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 /// A number of bytes, as `1.4 MB`.
 pub(crate) fn bytes(n: u64) -> String {
     match n as f64 {
@@ -156,7 +167,7 @@ pub(crate) fn seconds(s: f64) -> String {
 /// A number with about four digits that count.
 pub(crate) fn short(v: f64) -> String {
     match v.abs() {
-        a if a == 0.0 => "0".to_string(),
+        0.0 => "0".to_string(),
         a if (1e-3..1e4).contains(&a) => format!("{v:.4}"),
         _ => format!("{v:.3e}"),
     }
@@ -184,6 +195,12 @@ mod tests {
         assert_eq!(sparkline(&[], 10), "");
         assert_eq!(sparkline(&[1.0, f64::NAN], 10), "▁!");
         assert_eq!(sparkline(&[0.0; 100], 20).chars().count(), 20);
+    }
+
+    #[test]
+    fn paths_can_be_typed() {
+        assert_eq!(path(Path::new("runs/digits-1")), "runs/digits-1");
+        assert_eq!(path(Path::new("my runs/a'b")), "'my runs/a'\\''b'");
     }
 
     #[test]

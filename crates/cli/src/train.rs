@@ -51,8 +51,7 @@ fn begin(args: &TrainArgs) -> Result<(Run, Parts)> {
     configure(&mut config, args, &source.all);
     let folder = args.out.clone().unwrap_or_else(|| free_run(&source.short_name()));
     let parts = source.split(&config.data)?;
-    // An impossible model is told before a folder is made.
-    config.build_model()?;
+    runs::check_memory(&config)?;
     let run = Run::create(&folder, &config).map_err(|e| advise_out(e, &folder))?;
     Ok((run, parts))
 }
@@ -79,7 +78,7 @@ fn configure(config: &mut RunConfig, args: &TrainArgs, data: &Dataset) {
 /// Says what to do about a folder in terms of this program's options.
 fn advise_out(error: Error, folder: &Path) -> Error {
     if Run::open(folder).is_ok() {
-        let shown = folder.display();
+        let shown = text::path(folder);
         return error.help(format!(
             "choose another --out, or go on with it: `gradus train --resume {shown}`"
         ));
@@ -93,7 +92,7 @@ fn advise_out(error: Error, folder: &Path) -> Error {
 /// A run to go on with, and its data.
 fn resume(path: &Path, epochs: Option<usize>) -> Result<(Run, Parts)> {
     let run = runs::open(path)?;
-    let shown = path.display();
+    let shown = text::path(path);
     let made = run.metrics()?.len();
     let wanted = epochs.unwrap_or(run.config().training.epochs);
     if let Ok(report) = run.report() {
@@ -116,6 +115,7 @@ fn resume(path: &Path, epochs: Option<usize>) -> Result<(Run, Parts)> {
         return Err(Error::new(Code::State, format!("{shown} has nothing to go on from"))
             .help("it was not made by `gradus train`, or its state was removed; train a new run"));
     }
+    runs::check_memory(run.config())?;
     let parts = of_run(&run.config().data, path)?.split(&run.config().data)?;
     Ok((run, parts))
 }
@@ -123,7 +123,7 @@ fn resume(path: &Path, epochs: Option<usize>) -> Result<(Run, Parts)> {
 /// Says what is about to happen.
 fn announce(run: &Run, parts: &Parts, json: bool) -> Outcome {
     let config = run.config();
-    let model = config.build_model()?;
+    let parameters = usize::try_from(runs::parameters(config)).unwrap_or(usize::MAX);
     let (path, data) = (run.path().display().to_string(), &config.data);
     if json {
         let line = Line::event("start")
@@ -134,7 +134,7 @@ fn announce(run: &Run, parts: &Parts, json: bool) -> Outcome {
             .with("valid", parts.valid.len())
             .with("classes", data.classes)
             .with("model", runs::sizes(config))
-            .with("parameters", model.num_parameters())
+            .with("parameters", parameters)
             .with("epochs", config.training.epochs)
             .with("batch_size", config.training.batch_size)
             .with("optimizer", config.training.optimizer.name.map(|n| n.name()))
@@ -158,7 +158,7 @@ fn announce(run: &Run, parts: &Parts, json: bool) -> Outcome {
         n(parts.valid.len()),
         data.classes.unwrap_or(0),
     );
-    let layers = format!("{}: {} parameters", runs::model(config), n(model.num_parameters()));
+    let layers = format!("{}: {} parameters", runs::model(config), n(parameters));
     let training = format!("{}, {verb} {path}", runs::training(config));
     let mut lines = vec![("data", samples), ("model", layers), ("train", training)];
     if io::stderr().is_terminal() {
@@ -198,10 +198,10 @@ fn fit(run: Run, parts: &Parts, args: &TrainArgs, stop: StopToken) -> Result<(Se
 
 /// How a training that was stopped is reported.
 fn stopped(path: &Path, report: &Report, json: bool) -> Outcome<Error> {
-    let shown = path.display();
+    let shown = text::path(path);
     if json {
         let line = Line::event("stopped")
-            .with("run", shown.to_string())
+            .with("run", path.display().to_string())
             .with("epochs", report.epochs)
             .with("steps", report.steps)
             .with("best_epoch", report.best_epoch);
@@ -232,12 +232,12 @@ fn finish(
     tested: usize,
     json: bool,
 ) -> Outcome {
-    let shown = path.display().to_string();
+    let shown = text::path(path);
     let valid = report.best().map(|best| best.metrics.part("valid")).unwrap_or_default();
     let mut out = io::stdout().lock();
     if json {
         let line = Line::event("done")
-            .with("run", shown)
+            .with("run", path.display().to_string())
             .with("task", config.task.to_string())
             .with("epochs", report.epochs)
             .with("steps", report.steps)
@@ -263,7 +263,7 @@ fn finish(
         ("done", format!("{} {epochs} in {}{best}", report.epochs, text::seconds(report.seconds))),
         ("valid", right(&valid)),
         ("test", format!("{}, on {} images it never saw", right(test), n(tested))),
-        ("model", format!("{shown}/model.safetensors")),
+        ("model", path.join("model.safetensors").display().to_string()),
         ("sha256", report.model_sha256.clone()),
         ("next", format!("gradus eval {shown}")),
         ("", format!("gradus inspect {shown}")),
