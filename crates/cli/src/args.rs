@@ -60,10 +60,10 @@ pub(crate) struct TrainArgs {
     /// What follows each hidden layer: relu, gelu, tanh or sigmoid [default: relu]
     #[arg(long, value_name = "NAME", value_parser = activation)]
     pub(crate) activation: Option<String>,
-    /// How many times to go through the training data [default: 30]
+    /// How many times to go through the training data [default: 30; 10 for 20,000 images or more]
     #[arg(long, value_name = "N", value_parser = whole, allow_hyphen_values = true)]
     pub(crate) epochs: Option<usize>,
-    /// Samples per step [default: 32]
+    /// Samples per step [default: 32; 128 for 20,000 images or more]
     #[arg(long, value_name = "N", value_parser = whole, allow_hyphen_values = true)]
     pub(crate) batch_size: Option<usize>,
     /// Learning rate of the first steps [default: 0.002; 0.05 for sgd]

@@ -19,8 +19,11 @@ use crate::schedule::Schedule;
 use crate::{runs, signals, text};
 
 const LAYERS: [usize; 2] = [128, 64];
-const EPOCHS: usize = 30;
-const BATCH_SIZE: usize = 32;
+/// Epochs and batch size. A large set has enough steps in few epochs, and larger batches are
+/// faster.
+const SMALL_SET: (usize, usize) = (30, 32);
+const LARGE_SET: (usize, usize) = (10, 128);
+const LARGE: usize = 20_000;
 const SEED: u64 = 17;
 const PATIENCE: usize = 10;
 
@@ -70,8 +73,9 @@ fn configure(config: &mut RunConfig, args: &TrainArgs, data: &Dataset) {
     optimizer.momentum = sgd.then_some(0.9);
     config.seed = args.seed.unwrap_or(SEED);
     config.training.optimizer = optimizer;
-    config.training.batch_size = args.batch_size.unwrap_or(BATCH_SIZE);
-    config.training.epochs = args.epochs.unwrap_or(EPOCHS);
+    let (epochs, batch_size) = if data.len() < LARGE { SMALL_SET } else { LARGE_SET };
+    config.training.batch_size = args.batch_size.unwrap_or(batch_size);
+    config.training.epochs = args.epochs.unwrap_or(epochs);
     config.training.patience = Some(args.patience.unwrap_or(PATIENCE)).filter(|&p| p > 0);
 }
 

@@ -484,7 +484,7 @@ fn interrupted(folder: &Path, line: &str, signals: usize) -> (Vec<Value>, String
 #[test]
 fn ctrl_c_stops_keeps_the_best_and_a_resume_goes_on_to_the_same_bits() {
     let folder = temp();
-    let options = "--layers 64 --epochs 40 --patience 0 --dropout 0.1";
+    let options = "--layers 256,256 --epochs 40 --patience 0 --dropout 0.1";
     let (seen, err, code) =
         interrupted(folder.path(), &format!("train digits {options} --out r --json"), 1);
     assert_eq!(code, Some(130), "{err}");
