@@ -427,6 +427,9 @@ pub(crate) fn grad(
     cotangent: Option<&Tensor>,
     place: &'static Location<'static>,
 ) -> Result<Vec<Tensor>> {
+    if xs.is_empty() {
+        return Ok(Vec::new());
+    }
     for t in xs.iter().copied().chain(cotangent) {
         if let Some(error) = recorder::error_of(t) {
             return Err(error);

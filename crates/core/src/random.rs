@@ -104,9 +104,17 @@ impl Streams {
         self.committed = self.next;
     }
 
-    /// What was drawn since the last commit is drawn again: the step failed.
-    pub(crate) fn roll_back(&mut self) {
+    /// What was drawn since the last commit is drawn again: the step failed. Draws that somebody
+    /// still holds keep their numbers.
+    pub(crate) fn roll_back(&mut self, held: impl Iterator<Item = RandomKey>) {
         self.next = self.committed;
+        for key in held {
+            if Some(key.seed) == self.seed
+                && let Some(next) = self.next.get_mut(key.stream as usize)
+            {
+                *next = (*next).max(key.draw.wrapping_add(1));
+            }
+        }
     }
 }
 

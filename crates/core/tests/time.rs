@@ -110,8 +110,17 @@ fn reading_a_loss_before_the_step_changes_nothing() {
     assert!(run(false).same_bits(&run(true)));
 }
 
+/// Check mode runs everything a second time, on the reference executor.
+fn checking() -> bool {
+    std::env::var("GRADUS_CHECK").is_ok_and(|v| v == "1")
+}
+
 #[test]
 fn a_read_runs_only_the_ancestors_of_what_is_read() {
+    if checking() {
+        println!("skipped: check mode runs operations twice");
+        return;
+    }
     let counter = Arc::new(Counter::default());
     let x = Tensor::from([1.0]);
     let other = Tensor::custom(counter.clone(), &[&x]);
@@ -124,6 +133,10 @@ fn a_read_runs_only_the_ancestors_of_what_is_read() {
 
 #[test]
 fn a_step_runs_everything_that_is_pending_and_alive() {
+    if checking() {
+        println!("skipped: check mode runs operations twice");
+        return;
+    }
     let counter = Arc::new(Counter::default());
     let w = param(&[1.0]);
     let group = sgd(&[&w]);
@@ -462,4 +475,114 @@ fn a_panic_in_a_custom_operation_is_an_error() {
     let error = t.item().unwrap_err();
     assert_eq!(error.code(), Code::Custom);
     assert_eq!((Tensor::from([1.0]) + 1.0).item().unwrap(), 2.0);
+}
+
+#[test]
+fn gradients_stop_at_the_results_of_backward_whether_they_were_read_or_not() {
+    let run = |read: bool| {
+        let w = param(&[3.0]);
+        let group = sgd(&[&w]);
+        let wt = w.tensor();
+        let grads = (&wt * &wt * &wt).sum().backward().unwrap();
+        let g = grads.get(&w).unwrap();
+        assert!(!g.requires_grad());
+        if read {
+            assert_eq!(g.item().unwrap(), 27.0);
+        }
+        drop(wt);
+        step(&(g * w.tensor()).sum(), &[(&group, &numbers(true))]).unwrap();
+        values(&w)
+    };
+    assert!((run(false)[0] - (3.0 - 0.1 * 27.0)).abs() < 1e-6);
+    assert_eq!(run(false), run(true));
+}
+
+#[test]
+fn two_gradients_of_one_value_are_two_tensors() {
+    let (a, b) = (Tensor::from([1.0, 2.0]).with_grad(), Tensor::from([3.0, 4.0]).with_grad());
+    let y = (&a + &b).square().sum();
+    let gs = y.grads(&[&a, &b]).unwrap();
+    let z = (gs[0].square() + &gs[1] * 3.0).sum();
+    assert_eq!(z.grad(&gs[0]).unwrap().to_vec::<f32>().unwrap(), [16.0, 24.0]);
+}
+
+#[test]
+fn leaves_of_a_parameter_that_die_together_do_not_hide_older_ones() {
+    let w = param(&[3.0]);
+    let group = sgd(&[&w]);
+    let old = w.tensor() * 10.0;
+    let teacher = no_grad(|| w.tensor());
+    let gap = {
+        let student = w.tensor();
+        &teacher - &student
+    };
+    drop(teacher);
+    drop(gap);
+    step(&(old + w.tensor()).sum(), &[(&group, &numbers(true))]).unwrap();
+    assert!((values(&w)[0] - (3.0 - 1.1)).abs() < 1e-6);
+}
+
+#[test]
+fn a_step_refused_while_recording_leaves_no_effects() {
+    let w = param(&[3.0]);
+    let group = sgd(&[&w]);
+    let count = Buffer::new(Array::zeros([], DType::F32).unwrap());
+    let read = || count.get().unwrap().to_vec::<f32>().unwrap()[0];
+    count.assign(&(count.tensor() + 1.0));
+    let bad = w.tensor() + Tensor::from([1.0, 2.0, 3.0]) + Tensor::from([1.0, 2.0]);
+    assert!(step(&bad.sum(), &[(&group, &numbers(true))]).is_err());
+    sync().unwrap();
+    assert_eq!(read(), 0.0);
+    // An update of one group is not made when the next is refused.
+    let other = param(&[1.0]);
+    let wrong = sgd(&[&other]);
+    let grads = (w.tensor() * other.tensor()).sum().backward().unwrap();
+    let refused = apply(&grads, &[(&group, &numbers(true)), (&wrong, &[])]);
+    assert!(refused.is_err());
+    sync().unwrap();
+    assert_eq!(values(&w), [3.0]);
+    // A buffer recovers from an assignment that failed.
+    count.assign(&(count.tensor() * f64::INFINITY * 0.0));
+    assert!(count.read().is_err());
+    count.assign(&(count.tensor() + 2.0));
+    assert_eq!(count.read().unwrap().to_vec::<f32>().unwrap(), [2.0]);
+}
+
+#[test]
+fn random_tensors_that_are_held_keep_their_numbers_to_themselves() {
+    seed(4);
+    let w = param(&[-1.0]);
+    let group = sgd(&[&w]);
+    let noise = Tensor::randn([4]);
+    assert!(step(&w.tensor().log().sum(), &[(&group, &numbers(true))]).is_err());
+    let other = Tensor::randn([4]);
+    assert_ne!(noise.to_vec::<f32>().unwrap(), other.to_vec::<f32>().unwrap());
+}
+
+#[test]
+fn a_loss_that_is_a_parameter_is_watched_too() {
+    let w = param(&[f32::NAN]);
+    let group = sgd(&[&w]);
+    let error = step(&w.tensor(), &[(&group, &numbers(true))]).unwrap_err();
+    assert_eq!(error.code(), Code::NonFinite);
+    // Only what is used of a gradient has to be finite.
+    let v = param(&[4.0]);
+    let zeros = Tensor::zeros([2]);
+    let joined = Tensor::concat(&[&v.tensor(), &zeros], 0).sqrt().sum();
+    step(&joined, &[(&sgd(&[&v]), &numbers(true))]).unwrap();
+    assert!((values(&v)[0] - (4.0 - 0.1 * 0.25)).abs() < 1e-6);
+}
+
+#[test]
+fn wide_sums_of_products_are_cut_into_several_steps() {
+    let parts: Vec<Tensor> = (0..3000).map(|i| Tensor::from([f64::from(i), 1.0])).collect();
+    let mut level: Vec<Tensor> = parts.iter().map(|t| t * 2.0).collect();
+    while level.len() > 1 {
+        level = level
+            .chunks(2)
+            .map(|c| if c.len() == 2 { &c[0] + &c[1] } else { c[0].clone() })
+            .collect();
+    }
+    let total = level.remove(0).sum();
+    assert_eq!(total.item().unwrap(), f64::from(3000 * 2999 + 6000));
 }

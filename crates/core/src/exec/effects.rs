@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use gradus_kernels::copy;
 use gradus_kernels::memory::{Mem, Storage};
+use smallvec::SmallVec;
+
 use gradus_kernels::update::{Adam, Rule as KernelRule, Sgd, UpdateTensor, update};
 
 use super::{Bindings, Run};
@@ -65,8 +67,9 @@ fn group(run: &Run<'_>, rule: Rule, call: &UpdateCall, grads: &[Loc]) -> Result<
     let kernel = with_numbers(rule, &call.numbers);
     for (&member, grad) in call.members.iter().zip(grads) {
         let g = run.mem(grad).map_err(|e| Error::internal(format!("gradient: {e:?}")))?;
-        let param = call.group.params.get(member as usize);
-        let states = call.group.states.get(member as usize);
+        let group = call.group.as_ref();
+        let param = group.and_then(|g| g.params.get(member as usize));
+        let states = group.and_then(|g| g.states.get(member as usize));
         let (Some(param), Some(states)) = (param, states) else {
             return Err(Error::internal("an update of an unknown parameter"));
         };
@@ -81,8 +84,10 @@ fn parameter(rule: &KernelRule, param: &Cell, states: &[Arc<Cell>], g: Mem<'_>) 
     let mut slot = param.lock();
     let mut p = slot.take().ok_or_else(lost)?;
     let mut taken: [Option<Array>; 3] = [None, None, None];
-    for (t, cell) in taken.iter_mut().zip(states) {
-        *t = cell.lock().take();
+    // Held until the new state is in place, so that nobody sees a cell without its value.
+    let mut guards: SmallVec<[_; 3]> = states.iter().map(|cell| cell.lock()).collect();
+    for (t, guard) in taken.iter_mut().zip(&mut guards) {
+        *t = guard.take();
     }
     let mut fresh_p = spare(&p);
     let mut fresh: [Option<Storage>; 3] = [const { None }; 3];
@@ -97,9 +102,9 @@ fn parameter(rule: &KernelRule, param: &Cell, states: &[Arc<Cell>], g: Mem<'_>) 
         }
         update(rule, &[UpdateTensor { p_src, p_dst, g, states: pairs }])
     };
-    for ((t, f), cell) in taken.into_iter().zip(fresh).zip(states) {
+    for (((t, f), guard), cell) in taken.into_iter().zip(fresh).zip(&mut guards).zip(states) {
         if let Some(t) = t {
-            *cell.lock() = Some(replaced(t, f));
+            **guard = Some(replaced(t, f));
             cell.bump();
         }
     }

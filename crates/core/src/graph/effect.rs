@@ -39,7 +39,8 @@ impl Recorder {
         place: &'static Location<'static>,
     ) {
         let meta = Meta { shape: Shape::SCALAR, dtype: DType::F32 };
-        let op = Op::Update(call.group.rule);
+        let Some(group) = &call.group else { return };
+        let op = Op::Update(group.rule);
         let slot = self.append(op, grads, meta, false, place, Side::Update(call));
         self.hold_effect(slot);
     }
@@ -57,7 +58,7 @@ impl Recorder {
     ) -> Arc<UpdateCall> {
         while let Some(mut call) = self.spare_calls.pop() {
             if let Some(c) = Arc::get_mut(&mut call) {
-                c.group = Arc::clone(group);
+                c.group = Some(Arc::clone(group));
                 c.members.clear();
                 c.numbers.clear();
                 c.numbers.extend_from_slice(numbers);
@@ -65,7 +66,7 @@ impl Recorder {
             }
         }
         Arc::new(UpdateCall {
-            group: Arc::clone(group),
+            group: Some(Arc::clone(group)),
             members: Vec::new(),
             numbers: numbers.to_vec(),
         })
@@ -73,8 +74,12 @@ impl Recorder {
 
     /// Keeps the memory of calls that have run.
     pub(crate) fn keep_calls(&mut self, calls: impl Iterator<Item = Arc<UpdateCall>>) {
-        for call in calls {
-            if self.spare_calls.len() < 16 {
+        for mut call in calls {
+            // The optimizer may go away; only the call's memory is kept.
+            if let Some(c) = Arc::get_mut(&mut call)
+                && self.spare_calls.len() < 16
+            {
+                c.group = None;
                 self.spare_calls.push(call);
             }
         }
@@ -86,6 +91,21 @@ impl Recorder {
         node.handles = 0;
         node.consumers = 1;
         self.effects.push(slot);
+    }
+
+    /// Draws since the last commit are drawn again, but for those of live tensors.
+    pub(crate) fn roll_back(&mut self) {
+        let held: Vec<_> = self
+            .pending
+            .iter()
+            .filter_map(|&(slot, generation)| {
+                match (&self.nodes.get(slot as usize)?.side, self.alive(slot, generation)) {
+                    (Side::Key(key), true) => Some(*key),
+                    _ => None,
+                }
+            })
+            .collect();
+        self.streams.roll_back(held.into_iter());
     }
 
     /// Whether an effect writes the buffer of that id.

@@ -158,6 +158,10 @@ fn options(r: &Recorder) -> Options {
 /// Collects, plans, runs and commits.
 fn flush(request: Request, roots: impl FnOnce(&Recorder, &mut Vec<Slot>)) -> Result<()> {
     let prepared = recorder::with(|r| {
+        if r.running && matches!(request, Request::Step | Request::Assignments) {
+            return Err(Error::new(Code::Custom, "a custom operation cannot step or sync")
+                .help("it runs inside a step; read tensors of its own instead"));
+        }
         let mut s = std::mem::replace(&mut r.scratch, Scratch::new());
         s.clear();
         roots(r, &mut s.roots);
@@ -170,10 +174,11 @@ fn flush(request: Request, roots: impl FnOnce(&Recorder, &mut Vec<Slot>)) -> Res
         match plan_for(r, &mut s, options) {
             Ok(plan) => {
                 bind(r, &mut s);
-                Ok(Some((plan, s)))
+                let nested = std::mem::replace(&mut r.running, true);
+                Ok(Some((plan, s, nested)))
             }
             Err(error) => {
-                if request == Request::Step {
+                if matches!(request, Request::Step | Request::Assignments) {
                     give_up(r, &s);
                 }
                 s.clear();
@@ -182,7 +187,7 @@ fn flush(request: Request, roots: impl FnOnce(&Recorder, &mut Vec<Slot>)) -> Res
             }
         }
     })?;
-    let Some((plan, mut s)) = prepared else { return Ok(()) };
+    let Some((plan, mut s, nested)) = prepared else { return Ok(()) };
     // The recorder is free while the plan runs: custom operations may record tensors of their own.
     let mut outputs = std::mem::take(&mut s.outputs);
     let mut bindings = std::mem::take(&mut s.bindings);
@@ -190,6 +195,7 @@ fn flush(request: Request, roots: impl FnOnce(&Recorder, &mut Vec<Slot>)) -> Res
     let result = exec::run(&plan, &mut bindings, &mut outputs, |outputs| {
         recorder::with(|r| commit(r, order, &plan, outputs, request));
     });
+    recorder::with(|r| r.running = nested);
     let result = result.map_err(|fault| {
         let culprit = match fault {
             Fault::NonFinite { .. } => replay::culprit(&plan, &bindings),
@@ -197,7 +203,7 @@ fn flush(request: Request, roots: impl FnOnce(&Recorder, &mut Vec<Slot>)) -> Res
         };
         recorder::with(|r| {
             let error = describe(r, order, &plan, fault, culprit);
-            if request == Request::Step {
+            if matches!(request, Request::Step | Request::Assignments) {
                 give_up(r, &s);
             }
             error
@@ -367,22 +373,34 @@ fn commit(
     r.tidy_pending(request == Request::Step);
 }
 
-/// After a failed step: its effects are gone, its history is there again.
+/// After a failed step (or assignment): its effects are gone, its history is there again.
 fn give_up(r: &mut Recorder, s: &Scratch) {
-    for &(slot, generation) in &s.order {
-        if r.generation(slot) != generation {
-            continue;
-        }
-        if !r.node(slot).inputs.is_empty() {
-            r.node_mut(slot).consumed = None;
-        }
-    }
     for &(slot, generation) in &s.order {
         if r.generation(slot) == generation && r.node(slot).op.is_effect() {
             r.end_effect(slot);
         }
     }
-    r.streams.roll_back();
+    // The step's own gradient request went with its effects; those of others are still alive.
+    for &(slot, generation) in &s.order {
+        if r.generation(slot) == generation
+            && !r.node(slot).inputs.is_empty()
+            && r.node(slot).consumed.is_some()
+            && r.history_is_spent(slot)
+        {
+            r.node_mut(slot).consumed = None;
+        }
+    }
+    r.roll_back();
+}
+
+/// A step that could not even be recorded: its forward pass leaves no effects behind.
+fn abandon() {
+    recorder::with(|r| {
+        while let Some(&effect) = r.effects.last() {
+            r.end_effect(effect);
+        }
+        r.roll_back();
+    });
 }
 
 /// The user's message for a fault.
@@ -523,7 +541,7 @@ pub struct StepReport {
 #[track_caller]
 pub fn step(loss: &Tensor, groups: &[(&Arc<UpdateGroup>, &[f64])]) -> Result<StepReport> {
     let place = Location::caller();
-    let untouched = crate::autodiff::record_step(loss, groups, place)?;
+    let untouched = crate::autodiff::record_step(loss, groups, place).inspect_err(|_| abandon())?;
     flush(Request::Step, pending)?;
     let value = recorder::with(|r| r.node(loss.slot()).value.clone());
     let value = value.ok_or_else(|| Error::internal("a step left no loss"))?;
@@ -541,6 +559,15 @@ pub fn apply(
     groups: &[(&Arc<UpdateGroup>, &[f64])],
 ) -> Result<()> {
     let place = Location::caller();
+    record_apply(grads, groups, place).inspect_err(|_| abandon())?;
+    flush(Request::Step, pending)
+}
+
+fn record_apply(
+    grads: &crate::autodiff::Gradients,
+    groups: &[(&Arc<UpdateGroup>, &[f64])],
+    place: &'static Location<'static>,
+) -> Result<()> {
     let mut any = false;
     for (group, numbers) in groups {
         let mut members: Vec<u32> = Vec::new();
@@ -559,5 +586,5 @@ pub fn apply(
     if !any {
         return Err(Error::new(Code::Gradient, "there is no gradient for any parameter"));
     }
-    flush(Request::Step, pending)
+    Ok(())
 }

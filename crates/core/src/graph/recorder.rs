@@ -111,6 +111,8 @@ pub(crate) struct Recorder {
     first_error: Option<Error>,
     release: Vec<Slot>,
     tidy_at: usize,
+    /// A plan is running: a custom operation may read tensors of its own, but not step.
+    pub(crate) running: bool,
     pub(super) spare_lists: Vec<Operands<Slot>>,
     pub(super) spare_calls: Vec<Arc<UpdateCall>>,
     pub(crate) reached: crate::autodiff::Reached,
@@ -147,6 +149,7 @@ impl Recorder {
             first_error: None,
             release: Vec::new(),
             tidy_at: 64,
+            running: false,
             spare_lists: Vec::new(),
             spare_calls: Vec::new(),
             reached: crate::autodiff::Reached::new(),
@@ -291,7 +294,7 @@ impl Recorder {
         let id = gone.cell.id();
         let Some(&(head, generation, _)) = self.params.get(&id) else { return };
         if head == slot {
-            match gone.older.filter(|&(s, g)| self.alive(s, g)) {
+            match gone.older.filter(|&(s, g)| self.generation(s) == g) {
                 Some((s, g)) => {
                     let version = match &self.node(s).side {
                         Side::Param(p) => p.version,
@@ -307,7 +310,8 @@ impl Recorder {
         }
         let mut at = Some((head, generation));
         while let Some((s, g)) = at {
-            if !self.alive(s, g) {
+            // Leaves that die together may be without references and still linked.
+            if self.generation(s) != g {
                 return;
             }
             let Side::Param(p) = &mut self.node_mut(s).side else { return };
@@ -408,6 +412,9 @@ impl Recorder {
                 let slot = self.append(op, inputs, meta, grad, place, side);
                 let generation = self.node(slot).generation;
                 self.pending.push((slot, generation));
+                if self.pending.len() >= self.tidy_at {
+                    self.tidy_pending(true);
+                }
                 slot
             }
             Err(error) => {
@@ -459,13 +466,16 @@ impl Recorder {
     /// The leaf of a parameter's current value; the same one until the value changes.
     fn param_leaf(&mut self, param: &Param, place: &'static Location<'static>) -> Slot {
         let cell = &param.0;
-        if let Some(&(slot, generation, version)) = self.params.get(&cell.id())
-            && version == cell.version()
-            && self.alive(slot, generation)
-            && self.node(slot).grad == (self.mode.grad && !param.is_frozen())
-        {
-            self.node_mut(slot).handles += 1;
-            return slot;
+        let wanted = self.mode.grad && !param.is_frozen();
+        for slot in self.param_leaves(cell.id()) {
+            let node = self.node(slot);
+            if let Side::Param(p) = &node.side
+                && p.version == cell.version()
+                && node.grad == wanted
+            {
+                self.node_mut(slot).handles += 1;
+                return slot;
+            }
         }
         let older = self.params.get(&cell.id()).map(|&(s, g, _)| (s, g));
         let version = cell.version();

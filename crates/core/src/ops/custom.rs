@@ -11,7 +11,9 @@ use crate::tensor::Tensor;
 
 /// An operation of the user's: a shape rule, a computation on arrays, and maybe a gradient.
 ///
-/// A panic in `run` becomes an error. The computation must depend on its inputs only.
+/// A panic in `run` becomes an error. The computation must depend on its inputs only; `run` may
+/// read tensors of its own, but `name`, `key`, `infer` and `vjp` must not use tensors at all (they
+/// are asked while the recorder is at work).
 pub trait CustomOp: Send + Sync {
     /// The name that messages show.
     fn name(&self) -> &'static str;

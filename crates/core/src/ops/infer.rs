@@ -266,7 +266,11 @@ fn structured(op: &Op, ins: &[Meta], given: Option<Shape>) -> Result<Meta> {
         }
         (Op::Rows(rows), ins) => rows_rule(op, *rows, ins),
         (Op::Custom(custom), ins) => {
-            custom.infer(ins).map_err(|e| Error::new(Code::Custom, format!("{}: {e}", op.name())))
+            let meta = custom
+                .infer(ins)
+                .map_err(|e| Error::new(Code::Custom, format!("{}: {e}", op.name())))?;
+            meta.shape.check(op.name())?;
+            Ok(meta)
         }
         _ => Err(Error::internal(format!("{}: {} operands", op.name(), ins.len()))),
     }

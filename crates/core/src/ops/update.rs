@@ -113,7 +113,8 @@ impl UpdateGroup {
 
 /// One recorded use of a group: which of its parameters get a gradient, and the numbers.
 pub(crate) struct UpdateCall {
-    pub(crate) group: Arc<UpdateGroup>,
+    /// `None` in a call that is kept only for its memory.
+    pub(crate) group: Option<Arc<UpdateGroup>>,
     /// For each gradient operand of the node, the parameter's index in the group.
     pub(crate) members: Vec<u32>,
     pub(crate) numbers: Vec<f64>,
@@ -127,6 +128,12 @@ pub(crate) fn record(
     numbers: &[f64],
     place: &'static Location<'static>,
 ) -> Result<()> {
+    if numbers.len() != group.rule.numbers() {
+        return Err(Error::new(
+            Code::Argument,
+            format!("update: {} numbers for a rule of {}", numbers.len(), group.rule.numbers()),
+        ));
+    }
     for (&member, grad) in members.iter().zip(grads) {
         if let Some(error) = recorder::error_of(grad) {
             return Err(error);

@@ -101,7 +101,21 @@ pub(crate) fn expand(recorded: &[Recorded]) -> Result<Expanded> {
                 Op::Pick(i) => {
                     let list = node.inputs.first().map(|&p| map[p as usize]).unwrap_or(0);
                     let vals = gradients.get(list as usize).and_then(|v| v.get(*i as usize));
-                    *vals.ok_or_else(|| Error::internal("a pick without its gradient"))?
+                    let val =
+                        *vals.ok_or_else(|| Error::internal("a pick without its gradient"))?;
+                    // A node of its own: two picks of one value are two tensors, and where the
+                    // recorder says that gradients stop, they stop.
+                    let op = if node.grad { Op::Reshape } else { Op::Detach };
+                    ir.push(IrNode {
+                        op,
+                        inputs: smallvec::smallvec![val],
+                        shape: node.shape,
+                        dtype: node.dtype,
+                        grad: node.grad,
+                        origin: index as u32,
+                        binding: 0,
+                        backward: true,
+                    })
                 }
                 Op::Update(rule) => {
                     out.watch.extend(inputs.iter().copied());

@@ -205,7 +205,10 @@ fn copies(ir: &Ir, f: &mut Fused) {
 
 /// Marks element-wise values that only one reduction needs.
 fn inline(ir: &Ir, f: &mut Fused, pinned: &[bool]) {
-    let mut cost = vec![0usize; ir.len()];
+    // The reduction that a value is computed in, and how much each already has.
+    let mut root: Vec<Val> = vec![Val::MAX; ir.len()];
+    let mut members = vec![0usize; ir.len()];
+    let mut operands = vec![1usize; ir.len()];
     for v in (0..ir.len()).rev() {
         if pinned[v] || f.copied[v] || !mappable(ir, v as Val) {
             continue;
@@ -215,14 +218,17 @@ fn inline(ir: &Ir, f: &mut Fused, pinned: &[bool]) {
             continue;
         }
         let node = ir.node(user);
-        let depth = cost[user as usize] + 1;
         let into = match node.op {
-            Op::Reduce(..) => node.dtype != DType::F64,
-            _ => f.inline[user as usize],
-        };
-        if into && depth < MAX_MEMBERS / 2 {
+            Op::Reduce(..) if node.dtype != DType::F64 => user,
+            _ if f.inline[user as usize] => root[user as usize],
+            _ => continue,
+        } as usize;
+        let more = ir.nodes[v].inputs.len() - 1;
+        if members[into] < MAX_MEMBERS / 2 && operands[into] + more <= MAX_OPERANDS {
+            members[into] += 1;
+            operands[into] += more;
+            root[v] = into as Val;
             f.inline[v] = true;
-            cost[v] = depth;
         }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct Buffer {
 
 impl Buffer {
     pub(crate) fn bytes(&self) -> usize {
-        self.len * self.dtype.size()
+        self.len.saturating_mul(self.dtype.size())
     }
 }
 
@@ -70,7 +70,9 @@ pub(crate) fn lower(e: &Expanded, f: &Fused) -> Result<Lowered> {
         },
     };
     for &v in &e.watch {
-        l.watched[f.view(&e.ir, v).base as usize] = true;
+        if l.covers(v) || l.f.contiguous(&e.ir, v).is_none() {
+            l.watched[f.view(&e.ir, v).base as usize] = true;
+        }
     }
     for g in order(&e.ir, f)? {
         l.group(g as usize)?;
@@ -242,18 +244,33 @@ impl Lower<'_> {
     /// Looks at a watched value, unless the step that makes it does so itself.
     fn watch(&mut self, v: Val) -> Result<()> {
         let base = self.f.view(self.ir, v).base;
-        let Some(g) = self.f.group[base as usize] else { return Ok(()) };
-        let group = &self.f.groups[g as usize];
-        let head = &self.ir.node(group.members[0]).op;
-        let itself = group.kind == Kind::Single
-            && matches!(head, Op::Reduce(..) | Op::Matmul)
-            && self.ir.dtype(base) == DType::F32;
-        if itself {
+        if !self.covers(v) && self.f.contiguous(self.ir, v).is_some() {
+            // Only a part of what its step makes has to be finite.
+            let x = self.contiguous(v)?;
+            self.push(Step::Watch { x }, base);
+            return Ok(());
+        }
+        let node = self.ir.node(base);
+        let itself = self.f.group[base as usize].is_some_and(|g| {
+            let group = &self.f.groups[g as usize];
+            let head = &self.ir.node(group.members[0]).op;
+            group.kind == Kind::Single
+                && matches!(head, Op::Reduce(..) | Op::Matmul)
+                && node.dtype == DType::F32
+        });
+        let has_memory = self.buffer[base as usize].is_some() || matches!(node.op, Op::Leaf);
+        if itself || !has_memory {
             return Ok(());
         }
         let x = self.whole(base)?;
         self.push(Step::Watch { x }, base);
         Ok(())
+    }
+
+    /// Whether a view has all elements of its base.
+    fn covers(&self, v: Val) -> bool {
+        let base = self.f.view(self.ir, v).base;
+        self.ir.shape(v).numel() >= self.ir.shape(base).numel()
     }
 
     /// The number of an operand inside a program over `shape`.

@@ -64,11 +64,12 @@ impl Gaps {
             && offset + have == self.end
         {
             self.remove(offset, have);
-            self.end = offset + size;
+            self.end = offset.saturating_add(size);
             return offset;
         }
-        self.end += size;
-        self.end - size
+        let offset = self.end;
+        self.end = offset.saturating_add(size);
+        offset
     }
 }
 
@@ -105,7 +106,7 @@ pub(crate) fn layout(l: &Lowered, zones: bool) -> Layout {
         }
     }
     let size = |b: u32| {
-        let bytes = l.buffers[b as usize].bytes().max(1).next_multiple_of(ALIGN);
+        let bytes = l.buffers[b as usize].bytes().clamp(1, usize::MAX / 4).next_multiple_of(ALIGN);
         if zones { bytes + ALIGN } else { bytes }
     };
     let mut dying: Vec<Vec<u32>> = vec![Vec::new(); steps + 1];

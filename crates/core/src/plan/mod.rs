@@ -120,6 +120,14 @@ impl Plan {
 
     /// About how many bytes the plan itself takes, for the cache's limit.
     pub(crate) fn weight(&self) -> usize {
-        self.steps.len() * 512 + self.reference.len() * size_of::<ir::IrNode>() + 1024
+        let offsets: usize = self
+            .steps
+            .iter()
+            .map(|s| match &s.step {
+                crate::backend::Step::Gemm(g) => (g.a_batch.len() + g.b_batch.len()) * 8,
+                _ => 0,
+            })
+            .sum();
+        offsets + self.steps.len() * 512 + self.reference.len() * size_of::<ir::IrNode>() + 1024
     }
 }

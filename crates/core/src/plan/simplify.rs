@@ -129,6 +129,9 @@ fn constant(ir: &Ir, mut v: Val) -> Option<f64> {
 fn fold(out: &mut Ir, node: IrNode) -> Result<IrNode, Val> {
     let first = node.inputs.first().copied();
     match (&node.op, first) {
+        // What stopped gradients, or told two results apart, has done its work by now.
+        (Op::Detach, Some(x)) => Err(x),
+        (Op::Reshape, Some(x)) if out.shape(x) == node.shape => Err(x),
         (Op::Broadcast | Op::Reshape, Some(x)) => {
             let inner = out.node(x);
             // A broadcast of a broadcast, a reshape of a reshape: one is enough.
