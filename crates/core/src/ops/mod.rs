@@ -2,7 +2,7 @@
 //!
 //! An [`Op`] is an operation with its attributes (axes, exponents: *structure*); the numbers that
 //! change from step to step (scalars in arithmetic, learning rates, random offsets) are not in it.
-//! Each op has a shape rule ([`infer`]), a gradient rule or an expansion into simpler ops
+//! Each op has a shape rule (`infer.rs`), a gradient rule or an expansion into simpler ops
 //! (`vjp`, `expand` in the file of its family), a reference evaluation (`crate::reference`) and a
 //! row in [`registry`]. To add one, follow CONTRIBUTING.md.
 
