@@ -1,7 +1,7 @@
 //! Storages recycle: a steady loop never calls the allocator.
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
-use gradus_kernels::memory::{Arena, Storage, Ty, memory_use, release_cached};
+use gradus_kernels::memory::{Arena, Storage, Ty};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Mutex;
@@ -60,22 +60,6 @@ fn steady_steps_call_the_allocator_zero_times() {
         step(&sizes);
     }
     assert_eq!(CALLS.with(Cell::get) - before, 0);
-}
-
-#[test]
-fn what_is_cached_is_bounded_and_can_be_released() {
-    let _alone = alone();
-    release_cached();
-    let base = memory_use();
-    assert_eq!(base.cached, 0);
-    let many: Vec<Storage> = (0..24).map(|_| Storage::any(Ty::Bool, 64 << 20)).collect();
-    assert!(memory_use().system >= base.system + ((24 * 64) << 20));
-    drop(many);
-    let after = memory_use();
-    assert!(after.cached <= (256 + 32) << 20, "{after:?}");
-    assert_eq!(after.system - after.cached, base.system);
-    release_cached();
-    assert_eq!(memory_use(), base);
 }
 
 #[test]
