@@ -68,6 +68,10 @@ pub(crate) enum Step {
     },
     /// Position of the extreme along the middle of `[outer, len, inner]`.
     ArgReduce { max: bool, outer: usize, len: usize, inner: usize, x: Loc, out: Loc },
+    /// The order of the elements of rows of `n`.
+    Sort { descending: bool, n: usize, x: Loc, out: Loc },
+    /// Where values (rows of `m`) go in sorted rows of `n`.
+    Search { right: bool, n: usize, m: usize, sorted: Loc, values: Loc, out: Loc },
     /// A (batched) matrix product with its epilogue.
     Gemm(Box<GemmStep>),
     /// A kernel on rows.
@@ -148,7 +152,11 @@ impl Step {
             | Step::Rows { operands, .. } => {
                 operands.iter().for_each(|l| f(l.bank));
             }
-            Step::ArgReduce { x, .. } | Step::Watch { x } => f(x.bank),
+            Step::ArgReduce { x, .. } | Step::Sort { x, .. } | Step::Watch { x } => f(x.bank),
+            Step::Search { sorted, values, .. } => {
+                f(sorted.bank);
+                f(values.bank);
+            }
             Step::Gemm(g) => {
                 f(g.a.bank);
                 f(g.b.bank);
@@ -173,6 +181,8 @@ impl Step {
             Step::Map { outputs, .. } => outputs.iter().for_each(|&l| f(l)),
             Step::Reduce { out, .. }
             | Step::ArgReduce { out, .. }
+            | Step::Sort { out, .. }
+            | Step::Search { out, .. }
             | Step::Rows { out, .. }
             | Step::Copy { to: out, .. }
             | Step::Unslice { out, .. }

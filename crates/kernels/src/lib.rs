@@ -24,5 +24,6 @@ pub mod program;
 pub mod reduce;
 pub mod rows;
 pub mod scan;
+pub mod sort;
 pub mod update;
 pub mod vmath;

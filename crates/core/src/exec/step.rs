@@ -6,7 +6,7 @@ use gradus_kernels::gemm::{Gemm, gemm};
 use gradus_kernels::index::Around;
 use gradus_kernels::memory::{KernelError, Mem};
 use gradus_kernels::reduce::{ArgKind, ReduceKind, argreduce};
-use gradus_kernels::{copy, index, map, reduce, rows, scan};
+use gradus_kernels::{copy, index, map, reduce, rows, scan, sort};
 use smallvec::SmallVec;
 
 use super::Run;
@@ -56,6 +56,13 @@ pub(super) fn run(run: &Run<'_>, step: &Step) -> Result<bool, Stop> {
         Step::ArgReduce { max, outer, len, inner, x, out } => {
             let kind = if *max { ArgKind::ArgMax } else { ArgKind::ArgMin };
             argreduce(kind, run.mem(x)?, *outer, *len, *inner, run.mem(out)?)?;
+        }
+        Step::Sort { descending, n, x, out } => {
+            sort::argsort(*descending, run.mem(x)?, *n, run.mem(out)?)?;
+        }
+        Step::Search { right, n, m, sorted, values, out } => {
+            let (sorted, values) = (run.mem(sorted)?, run.mem(values)?);
+            sort::search(*right, sorted, *n, values, *m, run.mem(out)?)?;
         }
         Step::Gemm(g) => return Ok(product(run, g)?),
         Step::Rows { rows, n, operands, out, .. } => {

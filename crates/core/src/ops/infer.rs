@@ -264,6 +264,13 @@ fn structured(op: &Op, ins: &[Meta], given: Option<Shape>) -> Result<Meta> {
             }
             Ok(Meta { shape, dtype: src.dtype })
         }
+        (Op::Argsort { .. }, [x]) => {
+            if x.shape.rank() == 0 {
+                return Err(shape_error(op, "needs at least one axis"));
+            }
+            Ok(Meta { shape: x.shape, dtype: DType::I64 })
+        }
+        (Op::Search { .. }, [sorted, values]) => search(op, sorted, values),
         (Op::Rows(rows), ins) => rows_rule(op, *rows, ins),
         (Op::Custom(custom), ins) => {
             let meta = custom
@@ -352,6 +359,23 @@ fn matmul(op: &Op, a: &Meta, b: &Meta) -> Result<Meta> {
     let shape = Shape::new(&dims);
     shape.check("matmul")?;
     Ok(Meta { shape, dtype: a.dtype })
+}
+
+fn search(op: &Op, sorted: &Meta, values: &Meta) -> Result<Meta> {
+    if sorted.dtype != values.dtype {
+        return Err(dtype_error(op, format!("operands are {} and {}", sorted.dtype, values.dtype)));
+    }
+    let (s, v) = (sorted.shape, values.shape);
+    let fits = s.rank() == 1
+        || s.rank() == v.rank()
+            && s.rank() > 1
+            && s.with(s.rank() - 1, 1) == v.with(v.rank() - 1, 1);
+    if !fits {
+        return Err(shape_error(op, format!("values {v} do not fit sorted rows {s}")).help(
+            "the sorted rows are one vector, or differ from the values on the last axis only",
+        ));
+    }
+    Ok(Meta { shape: v, dtype: DType::I64 })
 }
 
 fn rows_rule(op: &Op, rows: Rows, ins: &[Meta]) -> Result<Meta> {

@@ -27,6 +27,7 @@ pub(crate) mod random;
 pub(crate) mod reduce;
 pub mod registry;
 pub(crate) mod softmax;
+pub(crate) mod sort;
 pub(crate) mod update;
 
 pub use custom::CustomOp;
@@ -153,6 +154,16 @@ pub enum Op {
         /// Which axis.
         axis: u8,
     },
+    /// For each row (the last axis), the positions of its elements in order; stable.
+    Argsort {
+        /// From the largest to the smallest.
+        descending: bool,
+    },
+    /// From (sorted rows, values): how many elements of the row lie before each value.
+    Search {
+        /// A value goes behind equal elements, not before them.
+        right: bool,
+    },
     /// A kernel on rows.
     Rows(Rows),
     /// A host operation of the user's.
@@ -228,6 +239,8 @@ impl Op {
             Op::ScatterAdd { .. } => "scatter_add",
             Op::IndexSelect { .. } => "index_select",
             Op::IndexAdd { .. } => "index_add",
+            Op::Argsort { .. } => "argsort",
+            Op::Search { .. } => "searchsorted",
             Op::Rows(Rows::Softmax) => "softmax",
             Op::Rows(Rows::LogSoftmax) => "log_softmax",
             Op::Rows(Rows::SoftmaxGrad) => "softmax_grad",
@@ -306,6 +319,8 @@ impl Op {
             Op::Update(rule) => out(word(28, rule.key(), 0)),
             Op::Assign => out(29),
             Op::Failed => out(30),
+            Op::Argsort { descending } => out(word(40, u64::from(*descending), 0)),
+            Op::Search { right } => out(word(41, u64::from(*right), 0)),
         }
     }
 }

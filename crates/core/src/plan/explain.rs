@@ -68,6 +68,18 @@ fn describe(plan: &Plan, step: &Step) -> String {
             if *max { "argmax" } else { "argmin" },
             loc(x)
         ),
+        Step::Sort { descending, n, x, out } => format!(
+            "{} <- argsort({})  rows of {n}{}",
+            loc(out),
+            loc(x),
+            if *descending { ", descending" } else { "" }
+        ),
+        Step::Search { n, m, sorted, values, out, .. } => format!(
+            "{} <- searchsorted({}, {})  [{m}] in [{n}]",
+            loc(out),
+            loc(sorted),
+            loc(values)
+        ),
         Step::Gemm(g) => format!(
             "{} <- {} @ {}  {}x[{}, {}, {}]{}{}",
             loc(&g.out),

@@ -423,6 +423,8 @@ impl Lower<'_> {
                 | Op::ScatterAdd { .. }
                 | Op::IndexSelect { .. }
                 | Op::IndexAdd { .. }
+                | Op::Argsort { .. }
+                | Op::Search { .. }
         );
         if f64s && !movement
             || matches!(node.op, Op::Custom(_))
@@ -460,6 +462,18 @@ impl Lower<'_> {
                     x,
                     out,
                 }
+            }
+            Op::Argsort { descending } => {
+                let n = node.shape.last(0);
+                let x = self.contiguous(input(0))?;
+                let out = self.allocate(v);
+                Step::Sort { descending: *descending, n, x, out }
+            }
+            Op::Search { right } => {
+                let (n, m) = (shape_of(self, 0).last(0), node.shape.last(0));
+                let (sorted, values) = (self.contiguous(input(0))?, self.contiguous(input(1))?);
+                let out = self.allocate(v);
+                Step::Search { right: *right, n, m, sorted, values, out }
             }
             Op::Rows(rows) => {
                 let shape = shape_of(self, 0);

@@ -113,6 +113,8 @@ pub(crate) fn name(step: &Step) -> &'static str {
         Step::Map { .. } => "map",
         Step::Reduce { .. } => "reduce",
         Step::ArgReduce { .. } => "argreduce",
+        Step::Sort { .. } => "sort",
+        Step::Search { .. } => "search",
         Step::Gemm(_) => "gemm",
         Step::Rows { .. } => "rows",
         Step::Copy { .. } => "copy",

@@ -14,6 +14,7 @@
 //! | `reduce` | sums, extremes and their positions |
 //! | `movement` | operations that move elements without computing |
 //! | `indexing` | operations that follow index tensors |
+//! | `sort` | the order of rows, and where values go in them |
 //! | `matmul` | matrix products |
 //! | `rows` | softmax, cross-entropy and their gradients |
 
@@ -24,6 +25,7 @@ mod matmul;
 mod movement;
 mod reduce;
 mod rows;
+mod sort;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -79,6 +81,9 @@ pub(crate) fn eval(
         (Op::ScatterAdd { axis }, [x, index]) => indexing::scatter_add(*axis, x, index, out),
         (Op::IndexSelect { axis }, [x, index]) => indexing::index_select(*axis, x, index, out),
         (Op::IndexAdd { axis }, [x, index]) => indexing::index_add(*axis, x, index, out),
+
+        (Op::Argsort { descending }, [x]) => sort::argsort(*descending, x, out),
+        (Op::Search { right }, [sorted, values]) => sort::search(*right, sorted, values, out),
 
         (Op::Matmul, [a, b]) => matmul::matmul(a, b, out),
         (Op::Rows(rows), ins) => rows::rows(*rows, ins, out),

@@ -14,6 +14,7 @@ mod movement;
 mod product;
 mod random;
 mod reduction;
+mod sort;
 
 use std::sync::LazyLock;
 
@@ -161,6 +162,7 @@ pub fn rows() -> &'static [OpRow] {
             product::rows(),
             movement::rows(),
             indexing::rows(),
+            sort::rows(),
             loss::rows(),
             random::rows(),
         ]
