@@ -72,6 +72,9 @@ pub(crate) struct TrainArgs {
     /// How the rate goes on: cosine (falls to nothing at the end) or constant [default: cosine]
     #[arg(long, value_name = "NAME", value_parser = schedule)]
     pub(crate) schedule: Option<String>,
+    /// Scale the gradients of a step down to this norm at most [default: not]
+    #[arg(long, value_name = "NORM", value_parser = norm, allow_hyphen_values = true)]
+    pub(crate) clip_norm: Option<f64>,
     /// How weights change: adam, adamw or sgd (with momentum 0.9) [default: adam]
     #[arg(long, value_name = "NAME", value_parser = optimizer)]
     pub(crate) optimizer: Option<String>,
@@ -89,7 +92,7 @@ pub(crate) struct TrainArgs {
     pub(crate) out: Option<PathBuf>,
     /// Go on with a run that was stopped; only --epochs, --threads and --json fit with it
     #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "layers", "activation",
-        "batch_size", "lr", "schedule", "optimizer", "dropout", "seed", "patience", "out"])]
+        "batch_size", "lr", "schedule", "clip_norm", "optimizer", "dropout", "seed", "patience", "out"])]
     pub(crate) resume: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) threads: Threads,
@@ -360,6 +363,14 @@ fn rate(word: &str) -> Result<f64, Wrong> {
         return Err(Wrong::new(format!("must be greater than 0, not {word}")).help(help));
     }
     Ok(lr)
+}
+
+fn norm(word: &str) -> Result<f64, Wrong> {
+    let norm = real(word).map_err(|e| e.help("1.0 is usual"))?;
+    if norm.is_finite() && norm > 0.0 {
+        return Ok(norm);
+    }
+    Err(Wrong::new(format!("must be greater than 0 and finite, not {word}")).help("1.0 is usual"))
 }
 
 fn share(word: &str) -> Result<f64, Wrong> {

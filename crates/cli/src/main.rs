@@ -16,7 +16,6 @@ mod json;
 mod ops;
 mod progress;
 mod runs;
-mod schedule;
 mod signals;
 mod text;
 mod train;

@@ -116,7 +116,7 @@ pub(crate) fn model(config: &RunConfig) -> String {
     text
 }
 
-/// `adam, lr 0.001, batch 32, seed 17`.
+/// `adam, lr 0.001 cosine, batch 32, seed 17`.
 pub(crate) fn training(config: &RunConfig) -> String {
     let t = &config.training;
     let name = t.optimizer.name.map_or("an optimizer of its own", |n| n.name());
@@ -124,5 +124,7 @@ pub(crate) fn training(config: &RunConfig) -> String {
         lr if (1e-4..1e4).contains(&lr) => format!("{lr}"),
         lr => format!("{lr:e}"),
     };
-    format!("{name}, lr {lr}, batch {}, seed {}", t.batch_size, config.seed)
+    let schedule = t.schedule.map(|s| format!(" {}", s.name())).unwrap_or_default();
+    let clip = t.clip_norm.map(|n| format!(", gradients clipped to {n}")).unwrap_or_default();
+    format!("{name}, lr {lr}{schedule}, batch {}, seed {}{clip}", t.batch_size, config.seed)
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use gradus::prelude::*;
 use gradus::train::{
-    Activation, ModelConfig, OptimizerConfig, OptimizerName, Report, Run, RunConfig, StopReason,
-    StopToken,
+    Activation, ModelConfig, OptimizerConfig, OptimizerName, Report, Run, RunConfig, Schedule,
+    ScheduleName, StopReason, StopToken,
 };
 use gradus::{Error, Result};
 
@@ -15,7 +15,6 @@ use crate::data::{Parts, Source, free_run, of_run};
 use crate::fail::Outcome;
 use crate::json::Line;
 use crate::progress::{Progress, header, map, percent};
-use crate::schedule::Schedule;
 use crate::{runs, signals, text};
 
 const LAYERS: [usize; 2] = [128, 64];
@@ -76,6 +75,9 @@ fn configure(config: &mut RunConfig, args: &TrainArgs, data: &Dataset) {
     let (epochs, batch_size) = if data.len() < LARGE { SMALL_SET } else { LARGE_SET };
     config.training.batch_size = args.batch_size.unwrap_or(batch_size);
     config.training.epochs = args.epochs.unwrap_or(epochs);
+    let schedule = args.schedule.as_deref().and_then(ScheduleName::parse);
+    config.training.schedule = Some(schedule.unwrap_or_default());
+    config.training.clip_norm = args.clip_norm;
     config.training.patience = Some(args.patience.unwrap_or(PATIENCE)).filter(|&p| p > 0);
 }
 
@@ -186,7 +188,8 @@ fn fit(run: Run, parts: &Parts, args: &TrainArgs, stop: StopToken) -> Result<(Se
         .batch_size(config.training.batch_size)
         .seed(config.seed)
         .callback(Checkpoint::best("valid.loss", &folder).restore_best())
-        .callback(Schedule::new(args.schedule.as_deref().unwrap_or("cosine"), lr))
+        .callback(Schedule::new(config.training.schedule.unwrap_or_default(), lr))
+        .clip_norm(config.training.clip_norm)
         .stop_token(stop);
     if let Some(patience) = config.training.patience {
         trainer = trainer.callback(EarlyStopping::on("valid.loss").patience(patience));

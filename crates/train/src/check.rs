@@ -72,8 +72,8 @@ fn suits(loss: &Loss, prediction: &Shape, targets: &Array, data: &Dataset) -> Re
                 format!("the last layer needs {} outputs, one a class", classes.max(2)),
             )
         }
-        Loss::Mse if !values => wrong(
-            format!("mean squared error compares values, but `{name}` has class ids"),
+        Loss::Mse | Loss::Mae | Loss::Huber if !values => wrong(
+            format!("the loss {} compares values, but `{name}` has class ids", loss.name()),
             "use `Loss::CrossEntropy`, with one output a class".to_string(),
         ),
         Loss::BceWithLogits if !values && data.classes().is_some_and(|c| c > 2) => wrong(

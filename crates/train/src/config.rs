@@ -13,6 +13,7 @@ use gradus_nn::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::callbacks::ScheduleName;
 use crate::loss::Loss;
 
 /// The version of a run folder's files that this version writes.
@@ -266,6 +267,12 @@ pub struct TrainingConfig {
     /// Epochs without progress after which it stops; none goes on to the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
+    /// How the learning rate changes; none for a run that does not say, or does it by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleName>,
+    /// The largest norm that the gradients of a step may have together; none does not clip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
     /// The optimizer.
     pub optimizer: OptimizerConfig,
 }
@@ -436,7 +443,10 @@ impl RunConfig {
         let name = &self.training.loss;
         Loss::parse(name).ok_or_else(|| {
             Error::new(Code::Config, format!("`{name}` is no loss that this version knows by name"))
-                .help("there are cross_entropy, mse and bce_with_logits")
+                .help(format!(
+                    "there are {}",
+                    Loss::NAMED.map(|loss| loss.name().to_string()).join(", ")
+                ))
         })
     }
 

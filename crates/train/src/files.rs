@@ -34,7 +34,8 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes, true)
 }
 
-fn replace(path: &Path, bytes: &[u8], sync: bool) -> Result<()> {
+/// As [`write`]; without `sync` a power cut may cost it.
+pub(crate) fn replace(path: &Path, bytes: &[u8], sync: bool) -> Result<()> {
     let temporary = temporary(path);
     let finish = |mut file: File| {
         file.write_all(bytes)?;
@@ -55,11 +56,17 @@ fn replace(path: &Path, bytes: &[u8], sync: bool) -> Result<()> {
 /// Saves states of a training, after every epoch however short.
 ///
 /// A file is always complete, whenever the process is killed. Waiting for the disk would take
-/// longer than an epoch of a small model, so that is done at most once a second: a power cut can
-/// cost a second more.
-#[derive(Clone, Debug, Default)]
+/// longer than an epoch of a small model, so that is done at most once a second, the first time a
+/// second after the start: a power cut can cost a second more.
+#[derive(Clone, Debug)]
 pub(crate) struct Saver {
-    synced: Option<Instant>,
+    synced: Instant,
+}
+
+impl Default for Saver {
+    fn default() -> Saver {
+        Saver { synced: Instant::now() }
+    }
 }
 
 /// States above this size are written piece by piece, without a copy in memory.
@@ -67,13 +74,13 @@ const LARGE: usize = 64 << 20;
 
 impl Saver {
     pub(crate) fn save(&mut self, state: &StateDict, path: &Path) -> Result<()> {
-        let recent = self.synced.is_some_and(|at| at.elapsed() < Duration::from_secs(1));
+        let recent = self.synced.elapsed() < Duration::from_secs(1);
         let size: usize = state.iter().map(|(_, a)| a.numel() * a.dtype().size()).sum();
         if recent && size < LARGE {
             return replace(path, &state.to_bytes(), false);
         }
         state.save(path)?;
-        self.synced = Some(Instant::now());
+        self.synced = Instant::now();
         Ok(())
     }
 }

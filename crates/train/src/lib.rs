@@ -22,15 +22,19 @@
 //! # Ok::<(), gradus_core::Error>(())
 //! ```
 
+mod baseline;
 mod callbacks;
 mod check;
 mod config;
+mod confusion;
 mod evaluate;
 mod event;
 mod files;
 mod hash;
+mod lock;
 mod loss;
 mod metric;
+mod regression;
 mod report;
 mod resume;
 mod run;
@@ -39,16 +43,19 @@ mod stop;
 mod tally;
 mod trainer;
 
-pub use callbacks::{Checkpoint, EarlyStopping, Mode, Monitor};
+pub use baseline::Baseline;
+pub use callbacks::{Checkpoint, EarlyStopping, Mode, Monitor, Schedule, ScheduleName};
 pub use config::{
     Activation, DataConfig, ModelConfig, OptimizerConfig, OptimizerName, RunConfig, Task,
     TrainingConfig,
 };
+pub use confusion::{ClassScores, Confusion, MacroF1};
 pub use evaluate::{accuracy, evaluate};
 pub use event::{Callback, CallbackState, Event, FitInfo, Flow, Saved, StopReason, TrainState};
 pub use hash::{model_sha256, state_sha256};
-pub use loss::{Loss, bce_with_logits, cross_entropy, mse};
+pub use loss::{Loss, bce_with_logits, cross_entropy, huber, mae, mse};
 pub use metric::{Accuracy, Metric, Metrics};
+pub use regression::{Mae, R2, RegressionScores, Rmse};
 pub use report::{EpochRecord, Report};
 pub use run::Run;
 pub use stop::StopToken;

@@ -1,4 +1,4 @@
-//! What is minimised: the three losses that a trainer knows by name, or any function.
+//! What is minimised: the losses that a trainer knows by name, or any function.
 
 use std::any::TypeId;
 use std::fmt;
@@ -19,10 +19,10 @@ type LossFn = dyn Fn(&Tensor, &Tensor) -> Tensor + Send + Sync;
 /// use gradus_train::{Loss, cross_entropy};
 ///
 /// assert_eq!(Loss::from(cross_entropy).name(), "cross_entropy");
-/// let huber = Loss::from(|p: &Tensor, t: &Tensor| ((p - t).square() + 1.0).sqrt().mean());
-/// assert_eq!(huber.name(), "custom");
+/// let smooth = Loss::from(|p: &Tensor, t: &Tensor| ((p - t).square() + 1.0).sqrt().mean());
+/// assert_eq!(smooth.name(), "custom");
 /// let x = Tensor::from([1.0, 2.0]);
-/// assert_eq!(huber.compute(&x, &x).item()?, 1.0);
+/// assert_eq!(smooth.compute(&x, &x).item()?, 1.0);
 /// # Ok::<(), gradus_core::Error>(())
 /// ```
 #[derive(Clone)]
@@ -32,6 +32,12 @@ pub enum Loss {
     CrossEntropy,
     /// Mean squared error; prediction and target have the same shape.
     Mse,
+    /// Mean absolute error; prediction and target have the same shape. Large errors count less than
+    /// with [`Loss::Mse`].
+    Mae,
+    /// Huber's loss with a threshold of 1: squared (halved) up to it, linear beyond. For targets
+    /// that are standardised, some of which are far off.
+    Huber,
     /// Binary cross-entropy of logits; targets of the same shape are 0, 1 or probabilities.
     BceWithLogits,
     /// A function of the user's. It must give the mean over the batch, as a scalar.
@@ -39,11 +45,17 @@ pub enum Loss {
 }
 
 impl Loss {
+    /// All that have a name, in the order of messages.
+    pub const NAMED: [Loss; 5] =
+        [Loss::CrossEntropy, Loss::Mse, Loss::Mae, Loss::Huber, Loss::BceWithLogits];
+
     /// The name in reports and run folders.
     pub fn name(&self) -> &'static str {
         match self {
             Loss::CrossEntropy => "cross_entropy",
             Loss::Mse => "mse",
+            Loss::Mae => "mae",
+            Loss::Huber => "huber",
             Loss::BceWithLogits => "bce_with_logits",
             Loss::Custom(_) => "custom",
         }
@@ -51,7 +63,7 @@ impl Loss {
 
     /// The loss of that name; `None` for `custom`, which a name does not define.
     pub fn parse(name: &str) -> Option<Loss> {
-        [Loss::CrossEntropy, Loss::Mse, Loss::BceWithLogits].into_iter().find(|l| l.name() == name)
+        Loss::NAMED.into_iter().find(|l| l.name() == name)
     }
 
     /// The loss of a batch, a scalar.
@@ -60,6 +72,8 @@ impl Loss {
         match self {
             Loss::CrossEntropy => prediction.cross_entropy(target),
             Loss::Mse => prediction.mse_loss(target),
+            Loss::Mae => mae(prediction, target),
+            Loss::Huber => huber(prediction, target),
             Loss::BceWithLogits => prediction.binary_cross_entropy_with_logits(target),
             Loss::Custom(f) => f(prediction, target),
         }
@@ -88,6 +102,10 @@ where
             Loss::CrossEntropy
         } else if own == type_of(mse) {
             Loss::Mse
+        } else if own == type_of(mae) {
+            Loss::Mae
+        } else if own == type_of(huber) {
+            Loss::Huber
         } else if own == type_of(bce_with_logits) {
             Loss::BceWithLogits
         } else {
@@ -107,6 +125,48 @@ pub fn cross_entropy(logits: &Tensor, target: &Tensor) -> Tensor {
 #[track_caller]
 pub fn mse(prediction: &Tensor, target: &Tensor) -> Tensor {
     prediction.mse_loss(target)
+}
+
+/// The absolute differences, or what is wrong with the shapes, in the words of [`mse`].
+#[track_caller]
+fn differences(prediction: &Tensor, target: &Tensor) -> Result<Tensor, Tensor> {
+    match (prediction.shape(), target.shape()) {
+        (Ok(p), Ok(t)) if p == t => Ok((prediction - target).abs()),
+        _ => Err(prediction.mse_loss(target)),
+    }
+}
+
+/// Mean absolute error, `mean(|prediction - target|)`; a scalar. Shapes must be equal.
+///
+/// ```
+/// use gradus_core::Tensor;
+/// use gradus_train::mae;
+/// assert_eq!(mae(&Tensor::from([1.0, 2.0]), &Tensor::from([1.0, 5.0])).item()?, 1.5);
+/// # Ok::<(), gradus_core::Error>(())
+/// ```
+#[track_caller]
+pub fn mae(prediction: &Tensor, target: &Tensor) -> Tensor {
+    differences(prediction, target).map_or_else(|failed| failed, |d| d.mean())
+}
+
+/// Huber's loss with threshold 1: the mean of `d² / 2` where `d = |prediction - target|` is below 1,
+/// of `d - 1/2` elsewhere. Shapes must be equal. Huber, 1964.
+///
+/// ```
+/// use gradus_core::Tensor;
+/// use gradus_train::huber;
+/// assert_eq!(huber(&Tensor::from([0.5, 3.0]), &Tensor::from([0.0, 0.0])).item()?, 1.3125);
+/// # Ok::<(), gradus_core::Error>(())
+/// ```
+#[track_caller]
+pub fn huber(prediction: &Tensor, target: &Tensor) -> Tensor {
+    differences(prediction, target).map_or_else(
+        |failed| failed,
+        |d| {
+            let near = d.clamp(0.0, 1.0);
+            (&near * (&d - &near * 0.5)).mean()
+        },
+    )
 }
 
 /// Binary cross-entropy of logits; see [`Tensor::binary_cross_entropy_with_logits`].

@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) batch_size: usize,
     pub(crate) loss: String,
     pub(crate) metrics: Vec<String>,
+    #[serde(default)]
+    pub(crate) clip_norm: Option<f64>,
     /// Fingerprint of the training data.
     pub(crate) train: String,
     /// Fingerprint of the validation data; empty without.
@@ -33,11 +35,13 @@ pub(crate) struct Settings {
 impl Settings {
     /// Fails when `self`, a resumed training, would not continue `saved`.
     pub(crate) fn must_equal(&self, saved: &Settings) -> Result<()> {
+        let norm = |s: &Settings| s.clip_norm.map(|n| n.to_string()).unwrap_or_default();
         let rows = [
             ("seed", self.seed.to_string(), saved.seed.to_string()),
             ("batch size", self.batch_size.to_string(), saved.batch_size.to_string()),
             ("loss", self.loss.clone(), saved.loss.clone()),
             ("metrics", self.metrics.join(", "), saved.metrics.join(", ")),
+            ("clipping", norm(self), norm(saved)),
             ("training data", self.train.clone(), saved.train.clone()),
             ("validation data", self.valid.clone(), saved.valid.clone()),
         ];

@@ -9,6 +9,7 @@ use gradus_nn::{ModuleExt, Sequential, StateDict};
 
 use crate::config::RunConfig;
 use crate::files;
+use crate::lock::Lock;
 use crate::report::{EpochRecord, Report};
 
 pub(crate) const CONFIG: &str = "config.toml";
@@ -29,7 +30,7 @@ const OURS: [&str; 5] = [CONFIG, METRICS, MODEL, STATE, REPORT];
 /// | `report.json` | [`Report`] | at the end |
 ///
 /// Every file but `metrics.jsonl` is replaced as a whole, so a killed program leaves no half-written
-/// one.
+/// one. One training at a time may write into a folder; a second one is an error.
 ///
 /// ```
 /// use gradus_nn::{Adam, ModuleExt};
@@ -59,8 +60,10 @@ pub struct Run {
     config: RunConfig,
     /// Whether `create` made the folder itself.
     made: bool,
-    /// Whether there was a training in it when it was opened.
+    /// Whether it was begun by this process, not opened.
     fresh: bool,
+    /// Of a run that this process begins or trains.
+    lock: Lock,
 }
 
 impl Run {
@@ -115,13 +118,14 @@ impl Run {
                 .help("choose another folder, or move them away"));
         }
         files::writable_folder(path)?;
+        let lock = Lock::take(path)?;
         files::sweep(path, &OURS);
         for name in taken {
             let file = path.join(name);
             fs::remove_file(&file).map_err(|e| files::io("cannot remove", &file, &e))?;
         }
         files::write(&path.join(CONFIG), text.as_bytes())?;
-        Ok(Run { path: path.to_path_buf(), config: config.clone(), made, fresh: true })
+        Ok(Run { path: path.to_path_buf(), config: config.clone(), made, fresh: true, lock })
     }
 
     /// Opens a run that is there, to evaluate or to resume it.
@@ -146,7 +150,8 @@ impl Run {
             _ => files::io("cannot read", &file, &e),
         })?;
         let config = RunConfig::parse(&text, &file.display().to_string())?;
-        Ok(Run { path: path.to_path_buf(), config, made: false, fresh: false })
+        let lock = Lock::default();
+        Ok(Run { path: path.to_path_buf(), config, made: false, fresh: false, lock })
     }
 
     /// The folder.
@@ -245,12 +250,25 @@ impl Run {
         self.fresh
     }
 
-    /// Writes the configuration again if `change` changes it.
+    /// Makes sure that nobody else trains in the folder until [`Run::unlock`].
+    pub(crate) fn lock(&mut self) -> Result<()> {
+        if !self.lock.is_held() {
+            self.lock = Lock::take(&self.path)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn unlock(&self) {
+        self.lock.release();
+    }
+
+    /// Writes the configuration again if `change` changes it; on disk for sure after
+    /// [`Run::sync`].
     pub(crate) fn update(&mut self, change: impl FnOnce(&mut RunConfig)) -> Result<()> {
         let mut config = self.config.clone();
         change(&mut config);
         if config != self.config {
-            files::write(&self.path.join(CONFIG), config.to_toml()?.as_bytes())?;
+            files::replace(&self.path.join(CONFIG), config.to_toml()?.as_bytes(), false)?;
             self.config = config;
         }
         Ok(())
@@ -269,7 +287,9 @@ impl Run {
 
     /// Makes sure that what was written is on disk.
     pub(crate) fn sync(&self) -> Result<()> {
-        [MODEL, STATE, METRICS].iter().try_for_each(|name| files::sync(&self.path.join(name)))
+        [CONFIG, MODEL, STATE, METRICS]
+            .iter()
+            .try_for_each(|name| files::sync(&self.path.join(name)))
     }
 
     /// Removes half-written files of a killed program.

@@ -6,10 +6,10 @@
 use std::time::Instant;
 
 use gradus_core::{
-    Code, Error, Result, StepReport, Tensor, isa, rng_state, seed, set_rng_state, threads,
+    Code, Error, Param, Result, StepReport, Tensor, isa, rng_state, seed, set_rng_state, threads,
 };
 use gradus_data::{Batch, Dataset, mix};
-use gradus_nn::{ModuleExt, StateDict};
+use gradus_nn::{ModuleExt, Optimizer, StateDict};
 
 use crate::callbacks::{Checkpoint, Mode};
 use crate::check;
@@ -82,7 +82,11 @@ impl<'a> Session<'a> {
     }
 
     pub(crate) fn run(mut self) -> Result<Report> {
-        self.go().map_err(|error| self.fail(error))
+        let done = self.go().map_err(|error| self.fail(error));
+        if let Some(run) = &self.trainer.run {
+            run.unlock();
+        }
+        done
     }
 
     fn go(&mut self) -> Result<Report> {
@@ -148,6 +152,7 @@ impl<'a> Session<'a> {
             batch_size,
             loss: self.loss.name().to_string(),
             metrics: self.trainer.metrics.iter().map(|m| m.name().to_string()).collect(),
+            clip_norm: self.trainer.clip_norm,
             train: String::new(),
             valid: String::new(),
         };
@@ -166,7 +171,8 @@ impl<'a> Session<'a> {
         let chosen = self.trainer.callbacks.iter().find_map(|c| c.monitor());
         let (metric, mode) = chosen.map_or((loss, Mode::Min), |c| (c.metric(), c.mode()));
         self.best_by = (metric.to_string(), mode);
-        if let Some(run) = &self.trainer.run {
+        if let Some(run) = &mut self.trainer.run {
+            run.lock()?;
             // Only a run is resumed, so only a run needs to know its data.
             self.settings.train = self.train.fingerprint();
             self.settings.valid = self.valid.map(Dataset::fingerprint).unwrap_or_default();
@@ -209,6 +215,7 @@ impl<'a> Session<'a> {
             config.training.loss.clone_from(&settings.loss);
             config.training.batch_size = settings.batch_size;
             config.training.epochs = epochs;
+            config.training.clip_norm = settings.clip_norm;
             config.training.optimizer.lr = lr;
         })
     }
@@ -345,14 +352,18 @@ impl<'a> Session<'a> {
         let (loss, recorded) = (&self.loss, &mut self.recorded);
         let lr = optimizer.lr();
         recorded.clear();
-        let report = optimizer.step_with(&mut || {
+        let mut compute = || {
             let prediction = model.forward(&x);
             // Part of the step's plan; an optimizer that looks more than once is measured once.
             if recorded.is_empty() {
                 recorded.extend(metrics.iter().map(|m| record(&**m, &prediction, &y)));
             }
             loss.compute(&prediction, &y)
-        });
+        };
+        let report = match self.settings.clip_norm {
+            None => optimizer.step_with(&mut compute),
+            Some(norm) => clipped(&mut **optimizer, &compute(), norm),
+        };
         let done = report.and_then(|report| {
             self.tally.add(samples, report.loss, &self.recorded)?;
             Ok(report)
@@ -541,6 +552,15 @@ impl<'a> Session<'a> {
         }
         error
     }
+}
+
+/// A step along gradients of a limited norm.
+fn clipped(optimizer: &mut dyn Optimizer, loss: &Tensor, norm: f64) -> Result<StepReport> {
+    let gradients = loss.backward()?.clip_norm(norm);
+    let reached = |param: &Param| gradients.get(param).is_some();
+    let untouched = optimizer.parameters().iter().filter(|p| !reached(p)).map(Param::id).collect();
+    optimizer.apply(&gradients)?;
+    Ok(StepReport { loss: loss.item()?, untouched })
 }
 
 /// The first sample of a batch that is not finite.

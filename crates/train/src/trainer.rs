@@ -57,6 +57,7 @@ pub struct Trainer<'m> {
     pub(crate) callbacks: Vec<Box<dyn Callback + 'm>>,
     pub(crate) run: Option<Run>,
     pub(crate) stop: StopToken,
+    pub(crate) clip_norm: Option<f64>,
 }
 
 impl<'m> Trainer<'m> {
@@ -72,6 +73,7 @@ impl<'m> Trainer<'m> {
             callbacks: Vec::new(),
             run: None,
             stop: StopToken::new(),
+            clip_norm: None,
         }
     }
 
@@ -111,6 +113,13 @@ impl<'m> Trainer<'m> {
     /// Samples a step; default 32. The last step of an epoch takes what is left.
     pub fn batch_size(mut self, batch_size: usize) -> Trainer<'m> {
         self.batch_size = batch_size;
+        self
+    }
+
+    /// Scales the gradients of a step down so that their common 2-norm is at most `max_norm`: one bad
+    /// batch then cannot throw the weights far away. Default: no clipping.
+    pub fn clip_norm(mut self, max_norm: impl Into<Option<f64>>) -> Trainer<'m> {
+        self.clip_norm = max_norm.into();
         self
     }
 
@@ -231,6 +240,10 @@ impl<'m> Trainer<'m> {
     pub(crate) fn settle(&self, epochs: usize) -> Result<Loss> {
         if epochs == 0 {
             return Err(Error::new(Code::Argument, "0 epochs").help("train for at least 1 epoch"));
+        }
+        if let Some(norm) = self.clip_norm.filter(|&n| n.is_nan() || n <= 0.0) {
+            let text = format!("gradients cannot be clipped to a norm of {norm}");
+            return Err(Error::new(Code::Argument, text).help("1.0 is usual"));
         }
         let mut names: Vec<&str> = self.metrics.iter().map(|m| m.name()).collect();
         names.push("loss");

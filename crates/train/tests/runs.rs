@@ -414,3 +414,34 @@ fn toml(optimizer: &gradus_train::OptimizerConfig) -> String {
     assert_eq!(RunConfig::parse(&text, "text").unwrap(), config);
     text
 }
+
+#[test]
+fn one_training_at_a_time_writes_into_a_folder() {
+    let (train, valid, _) = parts();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let run = create(&path).unwrap();
+    // Begun by another training, which could be another process.
+    let error = create(&path).unwrap_err();
+    assert!(error.to_string().contains("in use by another training"), "{error}");
+    let model = model();
+    let report = trainer(&model)
+        .watch(|event| {
+            if let Event::EpochEnd { .. } = event {
+                let other = gradus_nn::seq![gradus_nn::Linear::new(64, 10)];
+                let error = Trainer::new(&other, Adam::new(&other, 1e-2))
+                    .loss(Loss::CrossEntropy)
+                    .resume(Run::open(&path).unwrap())
+                    .fit(&train, &valid, Epochs(9))
+                    .unwrap_err();
+                assert!(error.to_string().contains("in use by another training"), "{error}");
+            }
+        })
+        .run(run.clone())
+        .fit(&train, &valid, Epochs(2))
+        .unwrap();
+    assert_eq!(report.epochs, 2);
+    // Over, although a clone of the run is still there.
+    Run::overwrite(&path, &RunConfig::new()).unwrap();
+    drop(run);
+}

@@ -365,3 +365,64 @@ fn the_hash_is_of_names_shapes_and_bits_not_of_the_file() {
     reshaped.insert("0.weight", weight.reshape([64, 32]).unwrap());
     assert_ne!(state_sha256(&reshaped).unwrap(), hash);
 }
+
+#[test]
+fn clipped_steps_are_short_and_count_the_same_parameters() {
+    let data = gradus_data::noisy_line(64, 0.1, 0).unwrap();
+    let moved = |norm: Option<f64>| {
+        gradus_core::seed(1);
+        let model = seq![Linear::new(1, 1)];
+        let before = model.snapshot().unwrap();
+        let report = Trainer::new(&model, Sgd::new(&model, 1.0))
+            .loss(Loss::Mse)
+            .clip_norm(norm)
+            .batch_size(64)
+            .fit(&data, None, Epochs(1))
+            .unwrap();
+        assert!(report.untouched.is_empty());
+        let after = model.snapshot().unwrap();
+        let square = |(a, b): (f64, f64)| (a - b) * (a - b);
+        let pairs = before.iter().zip(after.iter());
+        pairs
+            .flat_map(|((_, a), (_, b))| a.to_f64().into_iter().zip(b.to_f64()))
+            .map(square)
+            .sum::<f64>()
+            .sqrt()
+    };
+    assert!((moved(Some(0.125)) - 0.125).abs() < 1e-4);
+    assert_eq!(moved(Some(1e9)), moved(None));
+    let model = Linear::new(1, 1);
+    let trainer = Trainer::new(&model, Sgd::new(&model, 1.0)).loss(Loss::Mse).clip_norm(-1.0);
+    let error = trainer.fit(&data, None, Epochs(1)).unwrap_err();
+    assert!(error.to_string().contains("clipped to a norm of -1"), "{error}");
+    // An infinite gradient is no reason to step along nothing.
+    let model = Linear::new(1, 1);
+    let error = Trainer::new(&model, Sgd::new(&model, 1e30))
+        .loss(Loss::Mse)
+        .clip_norm(1e30)
+        .fit(&data, None, Epochs(50))
+        .unwrap_err();
+    assert_eq!(error.code(), gradus_core::Code::NonFinite);
+}
+
+#[test]
+fn values_are_learnt_by_every_loss_and_measured() {
+    use gradus_train::{Mae, R2, Rmse};
+    let (train, valid) = gradus_data::noisy_line(200, 0.05, 0).unwrap().split(0.8, 1).unwrap();
+    for loss in [Loss::Mse, Loss::Mae, Loss::Huber] {
+        gradus_core::seed(1);
+        let model = Linear::new(1, 1);
+        let report = Trainer::new(&model, Adam::new(&model, 0.05))
+            .loss(loss.clone())
+            .metric(R2::new())
+            .metric(Mae::new())
+            .metric(Rmse::in_units_of(1000.0))
+            .seed(1)
+            .fit(&train, &valid, Epochs(60))
+            .unwrap();
+        let last = |name| report.last(name).unwrap();
+        assert!(last("valid.r2") > 0.95, "{loss:?} {report}");
+        assert!(last("valid.rmse") > 1000.0 * last("valid.mae"), "{report}");
+        assert_eq!(Loss::parse(loss.name()).unwrap().name(), loss.name());
+    }
+}
