@@ -22,7 +22,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Train a network on images and keep everything about it in a run folder
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// Measure a trained run: accuracy, loss, and which classes are confused
     Eval(EvalArgs),
     /// Show what is in a run folder or a .safetensors file

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gradus::train::{Run, RunConfig};
+use gradus::train::{ModelConfig, Run, RunConfig};
 use gradus::{Code, Error, Result};
 
 use crate::args::nearest;
@@ -59,11 +59,7 @@ pub(crate) fn sizes(config: &RunConfig) -> Option<String> {
 
 /// How many numbers the model trains.
 pub(crate) fn parameters(config: &RunConfig) -> u128 {
-    let Some(model) = &config.model else { return 0 };
-    let input: u128 = model.input.iter().map(|&n| n as u128).product();
-    let sizes = model.layers.iter().chain([&model.outputs]).map(|&n| n as u128);
-    let count = |(inputs, total): (u128, u128), outputs| (outputs, total + (inputs + 1) * outputs);
-    sizes.fold((input, 0), count).1
+    config.model.as_ref().map_or(0, ModelConfig::num_parameters)
 }
 
 /// Refuses a model that this machine cannot train, before memory runs out and the system ends the

@@ -36,7 +36,8 @@ mod walk;
 pub use gradus_derive::Module;
 pub use layer::Layer;
 pub use layers::{
-    Dropout, Flatten, Gelu, GeluTanh, Identity, Linear, Relu, Sequential, Sigmoid, Tanh,
+    Dropout, EmbedColumns, Embedding, Flatten, Gelu, GeluTanh, Identity, Linear, Relu, Sequential,
+    Sigmoid, Tanh,
 };
 pub use module::{Field, Module, Visitor};
 pub use optim::{Adam, AdamW, Optimizer, Sgd};

@@ -8,8 +8,8 @@ use std::fmt;
 use gradus_core::{Code, Error, Result, isa, threads};
 use gradus_data::Dataset;
 use gradus_nn::{
-    Adam, AdamW, Dropout, Flatten, Gelu, Layer, Linear, Module, Optimizer, Relu, Sequential, Sgd,
-    Sigmoid, Tanh,
+    Adam, AdamW, Dropout, EmbedColumns, Flatten, Gelu, Layer, Linear, Module, Optimizer, Relu,
+    Sequential, Sgd, Sigmoid, Tanh,
 };
 use serde::{Deserialize, Serialize};
 
@@ -139,13 +139,17 @@ impl DataConfig {
     }
 }
 
-/// A multi-layer perceptron.
+/// A multi-layer perceptron, for a table with embeddings of its last columns.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct ModelConfig {
     /// The sizes of one sample; more than one axis is flattened.
     pub input: Vec<usize>,
+    /// For the last columns of the input, which are ids of categories: how many there are, and the
+    /// size of their vectors; see [`EmbedColumns`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub embeddings: Vec<(usize, usize)>,
     /// Sizes of the hidden layers.
     pub layers: Vec<usize>,
     /// Size of the output.
@@ -206,11 +210,47 @@ impl ModelConfig {
     pub fn mlp(data: &Dataset, layers: &[usize]) -> ModelConfig {
         ModelConfig {
             input: data.sample_shape().dims().to_vec(),
+            embeddings: Vec::new(),
             layers: layers.to_vec(),
             outputs: data.classes().unwrap_or_else(|| data.target_shape().numel()),
             activation: Activation::Relu,
             dropout: 0.0,
         }
+    }
+
+    /// The last columns of the input are ids: the number of ids of each. The sizes of their vectors
+    /// follow from it, `1.6 n^0.56` up to 50 (a rule of thumb of fastai's).
+    ///
+    /// ```
+    /// use gradus_train::ModelConfig;
+    /// let (x, y) = (gradus_core::Array::new([2, 3], &[0.5f32, 1.0, 0.0, 0.1, 4.0, 2.0])?,
+    ///     gradus_core::Array::new([2], &[0i64, 1])?);
+    /// let data = gradus_data::Dataset::from_arrays(x, y)?;
+    /// let model = ModelConfig::mlp(&data, &[16]).embed(&[100, 3]);
+    /// assert_eq!(model.embeddings, [(100, 21), (3, 3)]);
+    /// assert_eq!(format!("{:?}", model.build()?), "Sequential[EmbedColumns, Linear, Relu, Linear]");
+    /// # Ok::<(), gradus_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn embed(mut self, ids: &[usize]) -> ModelConfig {
+        let size = |n: usize| (1.6 * (n as f64).powf(0.56)).round().clamp(1.0, 50.0) as usize;
+        self.embeddings = ids.iter().map(|&n| (n, size(n))).collect();
+        self
+    }
+
+    /// How many numbers there are to train.
+    pub fn num_parameters(&self) -> u128 {
+        let tables = self.embeddings.iter().map(|&(n, size)| n as u128 * size as u128).sum();
+        let sizes = self.layers.iter().chain([&self.outputs]).map(|&n| n as u128);
+        let add = |(inputs, total): (u128, u128), n| (n, total + (inputs + 1) * n);
+        sizes.fold((self.width() as u128, tables), add).1
+    }
+
+    /// What goes into the first linear layer; 0 if that is impossible.
+    fn width(&self) -> usize {
+        let inputs = self.input.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(0);
+        let vectors: usize = self.embeddings.iter().map(|e| e.1).sum();
+        inputs.checked_sub(self.embeddings.len()).map_or(0, |dense| dense + vectors)
     }
 
     /// The model, with initial weights from the global seed.
@@ -219,9 +259,7 @@ impl ModelConfig {
     /// [`Code::Config`] for a size of 0 or a dropout that is not a probability below 1.
     pub fn build(&self) -> Result<Sequential> {
         let config = |text: String| Error::new(Code::Config, text);
-        let inputs: usize =
-            self.input.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(0);
-        if inputs == 0 {
+        if self.width() == 0 {
             return Err(config(format!("a model cannot have the input {:?}", self.input)));
         }
         if let Some(i) = self.layers.iter().position(|&n| n == 0) {
@@ -239,7 +277,11 @@ impl ModelConfig {
         if self.input.len() != 1 {
             layers.push(Box::new(Flatten));
         }
-        let mut width = inputs;
+        if !self.embeddings.is_empty() {
+            let dense = self.input.iter().product::<usize>() - self.embeddings.len();
+            layers.push(Box::new(EmbedColumns::new(dense, &self.embeddings)));
+        }
+        let mut width = self.width();
         for &size in &self.layers {
             layers.push(Box::new(Linear::new(width, size)));
             layers.push(self.activation.layer());
