@@ -10,89 +10,14 @@ use std::sync::Arc;
 use smallvec::{SmallVec, smallvec};
 
 use crate::error::{self, Code, Error, Result};
+use crate::gradients::{Gradients, Key};
 use crate::graph::dtype::DType;
 use crate::graph::recorder::{self, Recorder, Side, Slot};
 use crate::graph::shape::Shape;
 use crate::ops::update::UpdateGroup;
 use crate::ops::{self, Meta, Op, Operands};
-use crate::param::Param;
 use crate::plan::ir::{Ir, Val};
 use crate::tensor::Tensor;
-
-/// The gradients of a loss, by parameter or leaf. Values, not state: nothing to zero.
-pub struct Gradients {
-    entries: Vec<(Key, Tensor)>,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Key {
-    Param(u64),
-    Leaf(u32, u32),
-}
-
-impl Gradients {
-    /// The gradient of a parameter; `None` if the loss did not depend on it.
-    pub fn get(&self, param: &Param) -> Option<&Tensor> {
-        self.find(Key::Param(param.id()))
-    }
-
-    /// The gradient of a `with_grad` leaf.
-    pub fn of(&self, leaf: &Tensor) -> Option<&Tensor> {
-        let generation = recorder::with(|r| r.generation(leaf.slot()));
-        self.find(Key::Leaf(leaf.slot(), generation))
-    }
-
-    fn find(&self, key: Key) -> Option<&Tensor> {
-        self.entries.iter().find(|(k, _)| *k == key).map(|(_, t)| t)
-    }
-
-    /// How many parameters and leaves have a gradient.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// The gradient tensors, in the order in which the loss reached their owners.
-    pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
-        self.entries.iter().map(|(_, t)| t)
-    }
-
-    /// Replaces every gradient by `f` of it, for example to clip.
-    #[must_use]
-    pub fn map(mut self, f: impl Fn(&Tensor) -> Tensor) -> Gradients {
-        for (_, t) in &mut self.entries {
-            *t = f(t);
-        }
-        self
-    }
-
-    /// The 2-norm over all gradients, a scalar.
-    #[track_caller]
-    pub fn norm(&self) -> Tensor {
-        let mut total: Option<Tensor> = None;
-        for t in self.tensors() {
-            let part = t.square().sum();
-            total = Some(match total {
-                Some(sum) => sum + part,
-                None => part,
-            });
-        }
-        total.unwrap_or_else(|| Tensor::from(0.0)).sqrt()
-    }
-
-    /// Scales all gradients so that their common 2-norm is at most `max_norm`; the factor is
-    /// `max_norm / (norm + 1e-6)`, as in PyTorch.
-    #[track_caller]
-    #[must_use]
-    pub fn clip_norm(self, max_norm: f64) -> Gradients {
-        let factor = (max_norm / (self.norm() + 1e-6)).minimum(1.0);
-        self.map(|g| g * &factor)
-    }
-}
 
 /// What a loss depends on. Its vectors are kept by the recorder from step to step.
 #[derive(Default)]
@@ -144,12 +69,35 @@ fn reach(r: &mut Recorder, loss: Slot, reached: &mut Reached) -> Result<()> {
     r.mark = r.mark.wrapping_add(1);
     let mark = r.mark;
     let Reached { leaves, inner, stack, .. } = reached;
+    let visit = |r: &mut Recorder, slot: Slot, i: usize, stack: &mut Vec<Slot>| {
+        let input = r.node(slot).inputs[i];
+        let child = r.node_mut(input);
+        if child.mark != mark {
+            child.mark = mark;
+            stack.push(input);
+        }
+    };
     stack.push(loss);
     r.node_mut(loss).mark = mark;
-    while let Some(slot) = stack.pop() {
-        let node = r.node(slot);
-        if !node.grad {
+    // Rules of the user's that were passed, and whether gradients of gradients are asked for: then
+    // what the rules compute with is reached too.
+    let mut rules = SmallVec::<[Slot; 4]>::new();
+    let mut again = false;
+    loop {
+        let Some(slot) = stack.pop() else {
+            let Some(rule) = rules.pop().filter(|_| again) else { break };
+            for i in r.node(rule).flow().end..r.node(rule).inputs.len() {
+                visit(r, rule, i, stack);
+            }
             continue;
+        };
+        let node = r.node(slot);
+        if !node.grad || matches!(node.op, Op::Placeholder) {
+            continue;
+        }
+        again |= matches!(node.op, Op::Grad { .. });
+        if matches!(node.op, Op::CustomGrad) {
+            rules.push(slot);
         }
         if node.inputs.is_empty() {
             match node.consumed {
@@ -174,13 +122,8 @@ fn reach(r: &mut Recorder, loss: Slot, reached: &mut Reached) -> Result<()> {
             }
         }
         inner.push(slot);
-        for i in 0..r.node(slot).inputs.len() {
-            let input = r.node(slot).inputs[i];
-            let child = r.node_mut(input);
-            if child.mark != mark {
-                child.mark = mark;
-                stack.push(input);
-            }
+        for i in r.node(slot).flow() {
+            visit(r, slot, i, stack);
         }
     }
     // The walk's order depends on the stack; recording order is what users expect.
@@ -227,7 +170,7 @@ fn unreachable(r: &mut Recorder, loss: Slot, what: &str) -> Error {
             error = error
                 .line("cut by", format!("`{}`, which has no gradient, {line}", node.op.name()));
         }
-        stack.extend(node.inputs.iter().copied());
+        stack.extend(node.flow().map(|i| node.inputs[i]));
     }
     let help = match r.node(loss).grad || cuts > 0 {
         true => "gradients do not flow through comparisons, argmax, casts to integers or detach",
@@ -275,8 +218,7 @@ fn record_grad(
         let meta = Meta { shape: node.shape, dtype: node.dtype };
         let op = Op::Pick(i as u32);
         let pick = r.append(op, smallvec![parent], meta, grad, place, Side::None);
-        let generation = r.generation(pick);
-        r.pending.push((pick, generation));
+        r.push_pending(pick);
         picks.push(pick);
     }
     // The picks keep their parent alive.
@@ -313,15 +255,7 @@ pub(crate) fn backward(
             Ok(pairs.map(|(&leaf, &pick)| (key(r, leaf), r.handle(pick))).collect::<Vec<_>>())
         })
     })?;
-    // A parameter recorded under two values has two leaves; its gradient is the sum.
-    let mut merged: Vec<(Key, Tensor)> = Vec::with_capacity(entries.len());
-    for (key, t) in entries {
-        match merged.iter_mut().find(|(k, _)| matches!(k, Key::Param(_)) && *k == key) {
-            Some((_, sum)) => *sum = &*sum + &t,
-            None => merged.push((key, t)),
-        }
-    }
-    Ok(Gradients { entries: merged })
+    Ok(Gradients::merged(entries))
 }
 
 /// Records gradient and update of every group's parameters that `loss` reaches; the result lists
@@ -335,6 +269,7 @@ pub(crate) fn record_step(
         take_error(r, loss)?;
         let slot = loss.slot();
         scalar_loss(r, slot, place)?;
+        r.known(slot)?;
         with_reached(r, |r, reached| {
             reach(r, slot, reached)?;
             record_updates(r, slot, reached, groups, place)
@@ -524,6 +459,15 @@ fn walk(
         }
         let node = ir.nodes[v].clone();
         ir.origin = node.origin;
+        if let Op::CustomGrad = node.op {
+            let parts = ops::custom_gradient::vjp(ir, v as Val, g);
+            for (&input, part) in node.inputs.iter().skip(1).zip(parts) {
+                if needed[input as usize] && ir.dtype(input).is_float() {
+                    accumulate(ir, &mut cotangents, input, part);
+                }
+            }
+            continue;
+        }
         for (i, &input) in node.inputs.iter().enumerate() {
             if !needed[input as usize] || !ir.node(input).dtype.is_float() {
                 continue;
@@ -533,13 +477,18 @@ fn walk(
                 continue;
             }
             let Some(part) = vjp(ir, v as Val, g, i)? else { continue };
-            cotangents[input as usize] = Some(match cotangents[input as usize] {
-                Some(sum) => ir.add(sum, part),
-                None => part,
-            });
+            accumulate(ir, &mut cotangents, input, part);
         }
     }
     Ok(cotangents)
+}
+
+/// Adds one contribution; the first is the cotangent.
+fn accumulate(ir: &mut Ir, cotangents: &mut [Option<Val>], at: Val, part: Val) {
+    cotangents[at as usize] = Some(match cotangents[at as usize] {
+        Some(sum) => ir.add(sum, part),
+        None => part,
+    });
 }
 
 /// Ops whose expanded gradient already sums over equal operands.

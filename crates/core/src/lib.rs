@@ -14,6 +14,7 @@ mod backend;
 pub mod check;
 pub mod error;
 mod exec;
+mod gradients;
 mod graph;
 mod mode;
 pub mod ops;
@@ -24,10 +25,10 @@ mod reference;
 mod tensor;
 
 pub use array::Array;
-pub use autodiff::Gradients;
 pub use error::{Code, Error, Result};
 pub use exec::check::check_mode;
 pub use exec::release_memory;
+pub use gradients::Gradients;
 pub use gradus_kernels::isa::{self, Isa};
 pub use gradus_kernels::pool::{
     reset_workers_that_ran, set_split_all, set_threads, threads, workers_that_ran,
@@ -39,7 +40,7 @@ pub use graph::scope::{Scope, Tag};
 pub use graph::shape::{MAX_RANK, Shape};
 pub use mode::{eager, inference, is_training, no_grad, training};
 pub use ops::update::{Rule, UpdateGroup};
-pub use ops::{CustomOp, Meta};
+pub use ops::{CustomOp, Meta, custom_gradient};
 pub use param::{Buffer, Param, snapshot};
 pub use plan::cache::{CacheStats, plan_cache};
 pub use random::{

@@ -161,6 +161,12 @@ pub(crate) fn assign(buffer: &Buffer, value: &Tensor, place: &'static Location<'
         if matches!(node.op, Op::Failed) {
             return;
         }
+        if let Err(error) = r.known(plain.slot()) {
+            let error = r.locate(error, r.scopes.current, place);
+            let slot = r.fail(error, place);
+            r.drop_own_handle(slot);
+            return;
+        }
         if node.shape != buffer.shape() || node.dtype != buffer.dtype() {
             let error = Error::new(
                 Code::Shape,

@@ -75,10 +75,18 @@ pub(crate) fn is_eager(mode: Mode) -> bool {
     mode.eager || eager_by_environment()
 }
 
+/// Whether a new node runs at once.
+#[inline]
+pub(crate) fn runs_eagerly(r: &Recorder, slot: Slot) -> bool {
+    let node = r.node(slot);
+    is_eager(r.mode) && !node.traced && !matches!(node.op, Op::Failed)
+}
+
 /// The value of a tensor, computed if need be.
 pub(crate) fn read(t: &Tensor) -> Result<Array> {
     let slot = t.slot();
-    if let Some(value) = recorder::with(|r| r.node(slot).value.clone()) {
+    let value = recorder::with(|r| r.known(slot).map(|()| r.node(slot).value.clone()))?;
+    if let Some(value) = value {
         return Ok(value);
     }
     flush(Request::Read, |_, roots| roots.push(slot))?;
@@ -138,17 +146,25 @@ fn pending(r: &Recorder, roots: &mut Vec<Slot>) {
 pub fn explain(t: &Tensor) -> Result<String> {
     t.check()?;
     let slot = t.slot();
-    recorder::with(|r| {
+    let (found, graph, mut s, options) = recorder::with(|r| {
+        r.known(slot)?;
         let mut s = std::mem::replace(&mut r.scratch, Scratch::new());
         s.clear();
         s.roots.push(slot);
         let options = options(r);
         collect(r, &mut s, Request::Read);
-        let plan = plan_for(r, &mut s, options);
-        s.clear();
-        r.scratch = s;
-        Ok(plan?.explain())
-    })
+        let recompute = s.words.first() == Some(&1);
+        let found = find_plan(&mut s, options);
+        let graph = recorded(r, &s.order, recompute);
+        Ok((found, graph, s, options))
+    })?;
+    let plan = match found {
+        Some(plan) => Ok(plan),
+        None => cache::make(&s.words, || plan::compile(&graph, options)),
+    };
+    s.clear();
+    recorder::with(|r| r.scratch = s);
+    Ok(plan?.explain())
 }
 
 fn options(r: &Recorder) -> Options {
@@ -171,24 +187,33 @@ fn flush(request: Request, roots: impl FnOnce(&Recorder, &mut Vec<Slot>)) -> Res
         }
         let options = options(r);
         collect(r, &mut s, request);
-        match plan_for(r, &mut s, options) {
-            Ok(plan) => {
-                bind(r, &mut s);
-                let nested = std::mem::replace(&mut r.running, true);
-                Ok(Some((plan, s, nested)))
-            }
-            Err(error) => {
+        let recompute = s.words.first() == Some(&1);
+        bind(r, &mut s);
+        let found = find_plan(&mut s, options).ok_or_else(|| recorded(r, &s.order, recompute));
+        let nested = std::mem::replace(&mut r.running, true);
+        Ok(Some((found, s, nested, options)))
+    })?;
+    let Some((found, mut s, nested, options)) = prepared else { return Ok(()) };
+    // The recorder is free while a plan is made and runs: custom operations may use tensors of
+    // their own.
+    let made = match found {
+        Ok(plan) => Ok(plan),
+        Err(graph) => cache::make(&s.words, || plan::compile(&graph, options)),
+    };
+    let plan = match made {
+        Ok(plan) => plan,
+        Err(error) => {
+            return recorder::with(|r| {
+                r.running = nested;
                 if matches!(request, Request::Step | Request::Assignments) {
                     give_up(r, &s);
                 }
                 s.clear();
                 r.scratch = s;
                 Err(error)
-            }
+            });
         }
-    })?;
-    let Some((plan, mut s, nested)) = prepared else { return Ok(()) };
-    // The recorder is free while the plan runs: custom operations may record tensors of their own.
+    };
     let mut outputs = std::mem::take(&mut s.outputs);
     let mut bindings = std::mem::take(&mut s.bindings);
     let order = &s.order;
@@ -222,6 +247,12 @@ fn flush(request: Request, roots: impl FnOnce(&Recorder, &mut Vec<Slot>)) -> Res
 /// Whether a node is given to the run as a value.
 fn is_leaf(node: &recorder::Node, recompute: bool) -> bool {
     node.value.is_some() && !(recompute && node.grad && !node.inputs.is_empty())
+}
+
+/// Whether somebody wants its value after the run.
+#[inline]
+fn is_held(node: &recorder::Node) -> bool {
+    node.handles > 0 && node.value.is_none() && !node.traced && !node.op.is_effect()
 }
 
 /// Walks from the roots to everything that has to run; in recording order, leaves included.
@@ -273,7 +304,7 @@ fn collect(r: &mut Recorder, s: &mut Scratch, request: Request) {
     for &(slot, _) in &s.order {
         let node = r.node(slot);
         let leaf = is_leaf(node, recompute);
-        let held = node.handles > 0 && node.value.is_none() && !node.op.is_effect();
+        let held = is_held(node);
         let flags = node.dtype as u64
             | (node.shape.rank() as u64) << 8
             | u64::from(leaf) << 16
@@ -290,31 +321,29 @@ fn collect(r: &mut Recorder, s: &mut Scratch, request: Request) {
     }
 }
 
-/// The plan of what was collected, from the cache or made now.
-fn plan_for(r: &Recorder, s: &mut Scratch, options: Options) -> Result<Arc<Plan>> {
-    let recompute = s.words.first() == Some(&1);
+/// Finishes the key of what was collected, and looks for its plan.
+fn find_plan(s: &mut Scratch, options: Options) -> Option<Arc<Plan>> {
     s.words.push(u64::from(options.fuse) << 1 | u64::from(options.zones));
-    let order = &s.order;
-    cache::get(&s.words, || {
-        let recorded: Vec<Recorded> = order
-            .iter()
-            .map(|&(slot, _)| {
-                let node = r.node(slot);
-                let leaf = is_leaf(node, recompute);
-                let inputs = if leaf { &[][..] } else { node.inputs.as_slice() };
-                Recorded {
-                    op: node.op.clone(),
-                    inputs: inputs.iter().map(|&i| r.node(i).local).collect(),
-                    shape: node.shape,
-                    dtype: node.dtype,
-                    leaf,
-                    held: node.handles > 0 && node.value.is_none() && !node.op.is_effect(),
-                    grad: node.grad,
-                }
-            })
-            .collect();
-        plan::compile(&recorded, options)
-    })
+    cache::find(&s.words)
+}
+
+/// What was collected, as the planner takes it.
+pub(crate) fn recorded(r: &Recorder, order: &[(Slot, u32)], recompute: bool) -> Vec<Recorded> {
+    let one = |&(slot, _): &(Slot, u32)| {
+        let node = r.node(slot);
+        let leaf = is_leaf(node, recompute);
+        let inputs = if leaf { &[][..] } else { node.inputs.as_slice() };
+        Recorded {
+            op: node.op.clone(),
+            inputs: inputs.iter().map(|&i| r.node(i).local).collect(),
+            shape: node.shape,
+            dtype: node.dtype,
+            leaf,
+            held: is_held(node),
+            grad: node.grad,
+        }
+    };
+    order.iter().map(one).collect()
 }
 
 /// Gathers the values of this run, in the order in which the planner numbered them.
@@ -555,7 +584,7 @@ pub fn step(loss: &Tensor, groups: &[(&Arc<UpdateGroup>, &[f64])]) -> Result<Ste
 /// As [`step`].
 #[track_caller]
 pub fn apply(
-    grads: &crate::autodiff::Gradients,
+    grads: &crate::gradients::Gradients,
     groups: &[(&Arc<UpdateGroup>, &[f64])],
 ) -> Result<()> {
     let place = Location::caller();
@@ -564,7 +593,7 @@ pub fn apply(
 }
 
 fn record_apply(
-    grads: &crate::autodiff::Gradients,
+    grads: &crate::gradients::Gradients,
     groups: &[(&Arc<UpdateGroup>, &[f64])],
     place: &'static Location<'static>,
 ) -> Result<()> {
@@ -574,6 +603,7 @@ fn record_apply(
         let mut tensors: Vec<&Tensor> = Vec::new();
         for (i, param) in group.params().iter().enumerate() {
             if let Some(grad) = grads.get(param) {
+                recorder::with(|r| r.known(grad.slot()))?;
                 members.push(i as u32);
                 tensors.push(grad);
             }

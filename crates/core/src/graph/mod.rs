@@ -11,3 +11,4 @@ pub(crate) mod place;
 pub(crate) mod recorder;
 pub(crate) mod scope;
 pub(crate) mod shape;
+pub(crate) mod trace;

@@ -76,6 +76,8 @@ pub(crate) struct Node {
     pub(crate) scope: ScopeId,
     /// Whether gradients flow through it.
     pub(crate) grad: bool,
+    /// It depends on a placeholder, so it has a shape and a type but no value.
+    pub(crate) traced: bool,
     /// The `backward` or `step` that used up its history.
     pub(crate) consumed: Option<Consumed>,
     pub(crate) value: Option<Array>,
@@ -189,8 +191,11 @@ impl Recorder {
         place: &'static Location<'static>,
         side: Side,
     ) -> Slot {
+        let mut traced = matches!(op, Op::Placeholder);
         for &input in &inputs {
-            self.nodes[input as usize].consumers += 1;
+            let node = &mut self.nodes[input as usize];
+            node.consumers += 1;
+            traced |= node.traced;
         }
         let seq = self.next_seq;
         self.next_seq += 1;
@@ -207,6 +212,7 @@ impl Recorder {
             place,
             scope: self.scopes.current,
             grad,
+            traced,
             consumed: None,
             value: None,
             side,
@@ -410,8 +416,7 @@ impl Recorder {
                 let grad =
                     grad && self.mode.grad && meta.dtype.is_float() && !matches!(op, Op::Detach);
                 let slot = self.append(op, inputs, meta, grad, place, side);
-                let generation = self.node(slot).generation;
-                self.pending.push((slot, generation));
+                self.push_pending(slot);
                 if self.pending.len() >= self.tidy_at {
                     self.tidy_pending(true);
                 }
@@ -433,9 +438,18 @@ impl Recorder {
         place: &'static Location<'static>,
     ) -> Slot {
         let slot = self.append(op, Operands::new(), meta, false, place, side);
-        let generation = self.node(slot).generation;
-        self.pending.push((slot, generation));
+        self.push_pending(slot);
         slot
+    }
+
+    /// A new node may have to run with the next step.
+    #[inline]
+    pub(crate) fn push_pending(&mut self, slot: Slot) {
+        let node = self.node(slot);
+        if !node.traced {
+            let generation = node.generation;
+            self.pending.push((slot, generation));
+        }
     }
 
     /// Forgets nodes that are gone or done; always, or only when the list has grown long.
@@ -542,8 +556,7 @@ pub(crate) fn record(
     let (tensor, eager) = with(|r| {
         let slots = inputs.iter().map(|t| t.slot()).collect();
         let slot = r.record(op, slots, given, side, place);
-        let eager = super::flush::is_eager(r.mode);
-        (r.handle(slot), eager && !matches!(r.node(slot).op, Op::Failed))
+        (r.handle(slot), super::flush::runs_eagerly(r, slot))
     });
     if eager {
         // An error turns the node into a failed one, like an error of the rule.

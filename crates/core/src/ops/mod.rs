@@ -17,6 +17,7 @@ use crate::graph::shape::{MAX_RANK, Shape};
 
 pub(crate) mod creation;
 pub(crate) mod custom;
+pub(crate) mod custom_gradient;
 pub(crate) mod elementwise;
 pub(crate) mod indexing;
 pub(crate) mod infer;
@@ -31,6 +32,7 @@ pub(crate) mod sort;
 pub(crate) mod update;
 
 pub use custom::CustomOp;
+pub use custom_gradient::custom_gradient;
 pub use update::Rule;
 
 /// Axes as a bit mask: bit `i` is axis `i`.
@@ -176,6 +178,12 @@ pub enum Op {
     },
     /// Result number i of a [`Op::Grad`].
     Pick(u32),
+    /// A value that is not known: what stands for the cotangent while a gradient is written down,
+    /// or for one sample of a batch.
+    Placeholder,
+    /// Operand 0, with a gradient of the user's: operands are the result y, the n inputs, the n
+    /// gradients, and what stands for the cotangent of y and for y in them.
+    CustomGrad,
     /// Effect: updates parameters by a rule from their gradients.
     Update(Rule),
     /// Effect: writes the operand to a buffer.
@@ -250,6 +258,8 @@ impl Op {
             Op::Custom(c) => c.name(),
             Op::Grad { .. } => "gradient",
             Op::Pick(_) => "gradient",
+            Op::Placeholder => "placeholder",
+            Op::CustomGrad => "custom_gradient",
             Op::Update(_) => "update",
             Op::Assign => "assign",
             Op::Failed => "failed",
@@ -321,6 +331,8 @@ impl Op {
             Op::Failed => out(30),
             Op::Argsort { descending } => out(word(40, u64::from(*descending), 0)),
             Op::Search { right } => out(word(41, u64::from(*right), 0)),
+            Op::Placeholder => out(200),
+            Op::CustomGrad => out(201),
         }
     }
 }

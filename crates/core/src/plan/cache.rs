@@ -69,22 +69,23 @@ fn hash(key: &[u64]) -> u64 {
     h
 }
 
-/// The plan of a key, made by `make` if there is none.
-pub(crate) fn get(key: &[u64], make: impl FnOnce() -> Result<Plan>) -> Result<Arc<Plan>> {
+/// The plan of a key, if there is one.
+pub(crate) fn find(key: &[u64]) -> Option<Arc<Plan>> {
     let h = hash(key);
-    {
-        let mut guard = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
-        let cache = guard.get_or_insert_default();
-        cache.clock += 1;
-        let clock = cache.clock;
-        if let Some(found) = cache.entries.get_mut(&h)
-            && let Some(entry) = found.iter_mut().find(|e| *e.key == *key)
-        {
-            entry.used = clock;
-            HITS.fetch_add(1, Ordering::Relaxed);
-            return Ok(Arc::clone(&entry.plan));
-        }
-    }
+    let mut guard = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+    let cache = guard.get_or_insert_default();
+    cache.clock += 1;
+    let clock = cache.clock;
+    let found = cache.entries.get_mut(&h)?;
+    let entry = found.iter_mut().find(|e| *e.key == *key)?;
+    entry.used = clock;
+    HITS.fetch_add(1, Ordering::Relaxed);
+    Some(Arc::clone(&entry.plan))
+}
+
+/// Makes the plan of a key that [`find`] did not find, and keeps it.
+pub(crate) fn make(key: &[u64], make: impl FnOnce() -> Result<Plan>) -> Result<Arc<Plan>> {
+    let h = hash(key);
     // Made outside the lock; two threads may make the same plan, and one of the two is kept.
     MISSES.fetch_add(1, Ordering::Relaxed);
     let plan = Arc::new(make()?);

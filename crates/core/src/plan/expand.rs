@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::ir::{Ir, IrNode, NO_ORIGIN, Val};
+use super::ir::{Ir, IrNode, NO_ORIGIN, Rule, Val};
 use crate::autodiff;
 use crate::error::{Error, Result};
 use crate::graph::dtype::DType;
@@ -41,7 +41,7 @@ pub(crate) enum IrEffect {
 /// Builds the graph.
 pub(crate) fn expand(recorded: &[Recorded]) -> Result<Expanded> {
     let mut ir =
-        Ir { nodes: Vec::with_capacity(recorded.len() * 3), origin: NO_ORIGIN, backward: false };
+        Ir { nodes: Vec::with_capacity(recorded.len() * 3), origin: NO_ORIGIN, ..Ir::default() };
     let mut map: Vec<Val> = Vec::with_capacity(recorded.len());
     let mut out =
         Expanded { ir: Ir::default(), outputs: Vec::new(), effects: Vec::new(), watch: Vec::new() };
@@ -116,6 +116,19 @@ pub(crate) fn expand(recorded: &[Recorded]) -> Result<Expanded> {
                         binding: 0,
                         backward: true,
                     })
+                }
+                Op::CustomGrad => {
+                    let count = inputs.len().saturating_sub(3) / 2;
+                    let (kept, rule) = inputs.split_at(1 + count);
+                    if let [grads @ .., cotangent, result] = rule {
+                        let (cotangent, result) = (*cotangent, *result);
+                        ir.rules.push(Rule { grads: grads.to_vec(), cotangent, result });
+                    }
+                    let mut own = ir.rules.len() as u32 - 1;
+                    bind(&mut own, &mut ir, Op::CustomGrad, node.grad);
+                    let at = ir.len() - 1;
+                    ir.nodes[at].inputs = kept.into();
+                    at as Val
                 }
                 Op::Update(rule) => {
                     out.watch.extend(inputs.iter().copied());

@@ -42,6 +42,19 @@ pub(crate) struct Ir {
     pub(crate) origin: u32,
     /// Likewise.
     pub(crate) backward: bool,
+    /// The rules of [`Op::CustomGrad`] nodes, by their binding; needed while gradients are
+    /// expanded, empty afterwards.
+    pub(crate) rules: Vec<Rule>,
+}
+
+/// A gradient of the user's, written with placeholders.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    /// The gradient for each input of the node (its operands after the first).
+    pub(crate) grads: Vec<Val>,
+    /// What stands for the node's cotangent, and for its result.
+    pub(crate) cotangent: Val,
+    pub(crate) result: Val,
 }
 
 impl Ir {

@@ -18,6 +18,7 @@ mod view;
 
 use crate::backend::{Effect, PlanStep};
 use crate::error::{Code, Error, Result};
+use crate::ops::Op;
 use expand::Recorded;
 use ir::{Ir, Val};
 
@@ -54,11 +55,15 @@ const MAX_ARENA: usize = 1 << 46;
 
 /// Makes a plan.
 pub(crate) fn compile(recorded: &[Recorded], options: Options) -> Result<Plan> {
-    let expanded = expand::expand(recorded)?;
+    let mut expanded = expand::expand(recorded)?;
+    expanded.ir.rules = Vec::new();
     let reference = expanded.ir.clone();
     let reference_outputs = expanded.outputs.clone();
     let reference_watch = expanded.watch.clone();
     let simple = simplify::simplify(expanded);
+    if simple.ir.nodes.iter().any(|n| matches!(n.op, Op::Placeholder)) {
+        return Err(Error::internal("a plan needs the value of a placeholder"));
+    }
     let fused = fuse::fuse(&simple, options.fuse);
     let lowered = lower::lower(&simple, &fused)?;
     let layout = memory::layout(&lowered, options.zones);

@@ -14,7 +14,7 @@ use crate::ops::{Binary, Op, Operands};
 /// Rewrites the graph; outputs, effects and watched values follow.
 pub(crate) fn simplify(mut e: Expanded) -> Expanded {
     let live = live(&e);
-    let mut out = Ir { nodes: Vec::with_capacity(e.ir.len()), origin: 0, backward: false };
+    let mut out = Ir { nodes: Vec::with_capacity(e.ir.len()), ..Ir::default() };
     let mut map: Vec<Val> = vec![Val::MAX; e.ir.len()];
     let mut seen: HashMap<Vec<u64>, Val, FastHash> = HashMap::default();
     let mut words = Vec::new();
@@ -68,7 +68,7 @@ fn sweep(mut e: Expanded) -> Expanded {
     if live.iter().all(|&l| l) {
         return e;
     }
-    let mut out = Ir { nodes: Vec::with_capacity(e.ir.len()), origin: 0, backward: false };
+    let mut out = Ir { nodes: Vec::with_capacity(e.ir.len()), ..Ir::default() };
     let mut map: Vec<Val> = vec![Val::MAX; e.ir.len()];
     for (v, mut node) in e.ir.nodes.into_iter().enumerate() {
         if live[v] {
@@ -130,7 +130,7 @@ fn fold(out: &mut Ir, node: IrNode) -> Result<IrNode, Val> {
     let first = node.inputs.first().copied();
     match (&node.op, first) {
         // What stopped gradients, or told two results apart, has done its work by now.
-        (Op::Detach, Some(x)) => Err(x),
+        (Op::Detach | Op::CustomGrad, Some(x)) => Err(x),
         (Op::Reshape, Some(x)) if out.shape(x) == node.shape => Err(x),
         (Op::Broadcast | Op::Reshape, Some(x)) => {
             let inner = out.node(x);

@@ -9,8 +9,8 @@ use std::marker::PhantomData;
 use std::panic::Location;
 
 use crate::array::Array;
-use crate::autodiff::Gradients;
 use crate::error::{Code, Error, Result};
+use crate::gradients::Gradients;
 use crate::graph::dtype::{DType, Scalar};
 use crate::graph::flush;
 use crate::graph::recorder::{self, Side};
@@ -121,6 +121,19 @@ impl Tensor {
     /// The first error of the operations that this tensor is made from.
     pub fn check(&self) -> Result<()> {
         recorder::meta(self).map(|_| ())
+    }
+
+    /// The error that this tensor carries, if making it failed. Unlike [`Tensor::check`] it does
+    /// not count as having told anybody: the next step still reports it.
+    pub fn failure(&self) -> Option<Error> {
+        recorder::with(|r| match &r.node(self.slot).side {
+            Side::Error(error) => Some(error.clone()),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn is_failed(&self) -> bool {
+        recorder::with(|r| matches!(r.node(self.slot).op, Op::Failed))
     }
 
     /// Computes the value (only what it needs) and returns it.
