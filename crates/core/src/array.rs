@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-use gradus_kernels::memory::{Element, Storage};
+use gradus_kernels::convert::Convert;
+use gradus_kernels::memory::{Element, Storage, Truth};
+use half::{bf16, f16};
 
 use crate::error::{Code, Error, Result};
-use crate::graph::dtype::{DType, Scalar};
+use crate::graph::dtype::{DType, Scalar, with_element};
 use crate::graph::shape::Shape;
 
 /// A value in memory: contiguous, row-major, `Send + Sync`, cheap to clone (clones share).
@@ -63,7 +65,7 @@ impl Array {
 
     /// An array that `fill` writes in place; the slice starts with arbitrary values.
     ///
-    /// For `bool` the representation is `u8`: write 0 or 1.
+    /// For `bool` the representation is [`Truth`](crate::Truth).
     ///
     /// # Errors
     /// [`Code::Memory`] when the shape is too large.
@@ -131,7 +133,7 @@ impl Array {
             return Err(self.wrong_type::<T>("make_mut"));
         }
         if !self.storage.is_unique() {
-            self.storage = copy_of(&self.storage);
+            self.storage = Storage::from_slice(self.as_slice::<T>()?);
         }
         self.storage.get_mut_slice::<T>().ok_or_else(|| Error::internal("make_mut: shared storage"))
     }
@@ -149,31 +151,35 @@ impl Array {
         Ok(slice.iter().map(|&r| T::from_repr(r)).collect())
     }
 
+    /// The elements converted to another type, by the rules of [`Tensor::cast`](crate::Tensor::cast);
+    /// shared if it is the type they have.
+    ///
+    /// # Errors
+    /// [`Code::Memory`] when there is no memory for them.
+    pub fn cast(&self, dtype: DType) -> Result<Array> {
+        if dtype == self.dtype {
+            return Ok(self.clone());
+        }
+        with_element!(self.dtype, A => with_element!(dtype, B => {
+            let from = self.storage.as_slice::<A>().unwrap_or(&[]);
+            Array::build::<B>(self.shape, |to| {
+                to.iter_mut().zip(from).for_each(|(t, &f)| *t = f.convert());
+            })
+        }))
+    }
+
     /// The elements as f64, whatever their type.
     pub fn to_f64(&self) -> Vec<f64> {
         let s = &self.storage;
-        if let Some(v) = s.as_slice::<f32>() {
-            v.iter().map(|&x| f64::from(x)).collect()
-        } else if let Some(v) = s.as_slice::<f64>() {
-            v.to_vec()
-        } else if let Some(v) = s.as_slice::<i64>() {
-            v.iter().map(|&x| x as f64).collect()
-        } else if let Some(v) = s.as_slice::<u8>() {
-            v.iter().map(|&x| f64::from(x)).collect()
-        } else {
-            Vec::new()
-        }
+        with_element!(self.dtype, T => {
+            s.as_slice::<T>().unwrap_or(&[]).iter().map(|&x| x.convert()).collect()
+        })
     }
 
     /// The first element as f64.
     pub(crate) fn first_f64(&self) -> Option<f64> {
         let s = &self.storage;
-        match self.dtype {
-            DType::F32 => s.as_slice::<f32>()?.first().map(|&v| f64::from(v)),
-            DType::F64 => s.as_slice::<f64>()?.first().copied(),
-            DType::I64 => s.as_slice::<i64>()?.first().map(|&v| v as f64),
-            DType::Bool => s.as_slice::<u8>()?.first().map(|&v| f64::from(v)),
-        }
+        with_element!(self.dtype, T => s.as_slice::<T>()?.first().map(|&x| x.convert()))
     }
 
     /// The same elements under another shape, shared.
@@ -211,8 +217,22 @@ impl Array {
                 };
                 bits(a) == bits(b)
             }
+            DType::BF16 => {
+                let bits = |s: &Storage| {
+                    s.as_slice::<bf16>().map(|v| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+                };
+                bits(a) == bits(b)
+            }
+            DType::F16 => {
+                let bits = |s: &Storage| {
+                    s.as_slice::<f16>().map(|v| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+                };
+                bits(a) == bits(b)
+            }
             DType::I64 => a.as_slice::<i64>() == b.as_slice::<i64>(),
-            DType::Bool => a.as_slice::<u8>() == b.as_slice::<u8>(),
+            DType::I32 => a.as_slice::<i32>() == b.as_slice::<i32>(),
+            DType::U8 => a.as_slice::<u8>() == b.as_slice::<u8>(),
+            DType::Bool => a.as_slice::<Truth>() == b.as_slice::<Truth>(),
         }
     }
 
@@ -231,29 +251,11 @@ fn no_memory(shape: &Shape, dtype: DType) -> Error {
 }
 
 fn dtype_of<R: Element>() -> DType {
-    use gradus_kernels::memory::Ty;
-    match R::TY {
-        Ty::F32 => DType::F32,
-        Ty::F64 => DType::F64,
-        Ty::I64 => DType::I64,
-        Ty::Bool => DType::Bool,
-    }
+    DType::of(R::TY)
 }
 
 impl fmt::Debug for Array {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Array({} {})", self.dtype, self.shape)
-    }
-}
-
-fn copy_of(storage: &Storage) -> Storage {
-    if let Some(v) = storage.as_slice::<f32>() {
-        Storage::from_slice(v)
-    } else if let Some(v) = storage.as_slice::<f64>() {
-        Storage::from_slice(v)
-    } else if let Some(v) = storage.as_slice::<i64>() {
-        Storage::from_slice(v)
-    } else {
-        Storage::from_slice(storage.as_slice::<u8>().unwrap_or(&[]))
     }
 }

@@ -428,6 +428,8 @@ pub(crate) fn expand(
         let shape = ir.shape(y);
         ir.broadcast(one, shape)
     });
+    let dtype = computable(ir.dtype(seed));
+    let seed = ir.cast(seed, dtype);
     let wanted: Vec<bool> = {
         let mut w = vec![false; end];
         for &t in targets {
@@ -438,7 +440,17 @@ pub(crate) fn expand(
         w
     };
     let cotangents = walk(ir, 0, y, seed, &needed, &wanted)?;
-    Ok(targets.iter().map(|&t| cotangents.get(t as usize).copied().flatten()).collect())
+    let found = targets.iter().map(|&t| {
+        let g = cotangents.get(t as usize).copied().flatten()?;
+        let dtype = ir.dtype(t);
+        Some(ir.cast(g, dtype))
+    });
+    Ok(found.collect())
+}
+
+/// The type that cotangents of such values have: storage types cannot be added, so theirs are f32.
+fn computable(dtype: DType) -> DType {
+    if dtype.is_storage() { DType::F32 } else { dtype }
 }
 
 /// The reverse walk over nodes `start..=y`; returns the cotangents by node number.
@@ -469,7 +481,7 @@ fn walk(
             continue;
         }
         for (i, &input) in node.inputs.iter().enumerate() {
-            if !needed[input as usize] || !ir.node(input).dtype.is_float() {
+            if !needed[input as usize] || !ir.node(input).dtype.is_real() {
                 continue;
             }
             if node.inputs.iter().take(i).any(|&earlier| earlier == input) && all_at_once(&node.op)
@@ -513,7 +525,7 @@ fn vjp(ir: &mut Ir, v: Val, g: Val, i: usize) -> Result<Option<Val>> {
             ops::elementwise::vjp_ternary(ir, *op, operands, g, i)
         }
         Op::Cast(_) => {
-            let dtype = ir.dtype(x);
+            let dtype = computable(ir.dtype(x));
             Some(ir.cast(g, dtype))
         }
         Op::Reduce(kind, axes) => Some(ops::reduce::vjp(ir, *kind, *axes, x, v, g)),
@@ -604,7 +616,7 @@ fn through_expansion(
     needed[target as usize] = true;
     for v in start..=y as usize {
         needed[v] =
-            ir.nodes[v].dtype.is_float() && ir.nodes[v].inputs.iter().any(|&i| needed[i as usize]);
+            ir.nodes[v].dtype.is_real() && ir.nodes[v].inputs.iter().any(|&i| needed[i as usize]);
     }
     let mut wanted = vec![false; y as usize + 1];
     wanted[target as usize] = true;

@@ -107,8 +107,11 @@ impl Code {
             }
             Code::DType => {
                 "Tensors have an element type: f32 (the default for real numbers), f64, i64 (class \
-                 ids, indices) or bool (masks). Use `cast` to convert. An f64 tensor that meets an \
-                 f32 parameter is an error, because the model would silently run in f64."
+                 ids, indices), i32, u8 (pixels), bool (masks), and bf16 and f16, which only store \
+                 real numbers. Use `cast` to convert; to compute with bf16 or f16, `cast` to f32 \
+                 first. Operands of two types meet in the wider one, as in PyTorch, but an f64 \
+                 tensor that meets an f32 parameter is an error, because the model would silently \
+                 run in f64."
             }
             Code::Index => {
                 "An index lies outside the axis it selects from. For a classifier with C outputs \

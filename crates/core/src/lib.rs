@@ -30,6 +30,7 @@ pub use exec::check::check_mode;
 pub use exec::release_memory;
 pub use gradients::Gradients;
 pub use gradus_kernels::isa::{self, Isa};
+pub use gradus_kernels::memory::Truth;
 pub use gradus_kernels::pool::{
     reset_workers_that_ran, set_split_all, set_threads, threads, workers_that_ran,
 };
@@ -38,6 +39,7 @@ pub use graph::flush::{StepReport, apply, explain, step, sync};
 pub use graph::recorder::{live_nodes, pending_tensors};
 pub use graph::scope::{Scope, Tag};
 pub use graph::shape::{MAX_RANK, Shape};
+pub use half::{bf16, f16};
 pub use mode::{eager, inference, is_training, no_grad, training};
 pub use ops::update::{Rule, UpdateGroup};
 pub use ops::{CustomOp, Meta, custom_gradient};

@@ -285,7 +285,8 @@ impl Idx {
         Ok(Idx { header: Header { ty, dims: dims.to_vec(), payload }, data })
     }
 
-    /// Contents from an array: f32 and f64 as they are, bool as u8, i64 as i32.
+    /// Contents from an array: f32, f64, i32 and u8 as they are, bool as u8, i64 as i32, bf16
+    /// and f16 as f32.
     ///
     /// # Errors
     /// [`Code::Index`] when an integer does not fit 32 bits, [`Code::Shape`] for a scalar.
@@ -293,6 +294,12 @@ impl Idx {
         let (ty, data) = match array.dtype() {
             DType::F32 => (IdxType::F32, bytes_of(array.as_slice::<f32>()?, f32::to_be_bytes)),
             DType::F64 => (IdxType::F64, bytes_of(array.as_slice::<f64>()?, f64::to_be_bytes)),
+            DType::I32 => (IdxType::I32, bytes_of(array.as_slice::<i32>()?, i32::to_be_bytes)),
+            DType::U8 => (IdxType::U8, array.to_vec::<u8>()?),
+            DType::BF16 | DType::F16 => {
+                let wide = array.cast(DType::F32)?;
+                (IdxType::F32, bytes_of(wide.as_slice::<f32>()?, f32::to_be_bytes))
+            }
             DType::Bool => {
                 (IdxType::U8, array.to_vec::<bool>()?.into_iter().map(u8::from).collect())
             }

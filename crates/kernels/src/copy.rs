@@ -74,6 +74,7 @@ pub fn copy(dims: &[usize], src: Side<'_>, dst: Side<'_>) -> Result<(), KernelEr
     unsafe {
         match src.mem.ty().size() {
             1 => planes::<u8>(axes, &shared),
+            2 => planes::<u16>(axes, &shared),
             4 => planes::<u32>(axes, &shared),
             _ => planes::<u64>(axes, &shared),
         }

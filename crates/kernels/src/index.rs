@@ -74,6 +74,8 @@ unsafe fn copy_row(src: *const u8, dst: *mut u8, bytes: usize) {
     // SAFETY: the caller's promise.
     unsafe {
         match bytes {
+            1 => dst.write(src.read()),
+            2 => dst.cast::<[u8; 2]>().write_unaligned(src.cast::<[u8; 2]>().read_unaligned()),
             4 => dst.cast::<[u8; 4]>().write_unaligned(src.cast::<[u8; 4]>().read_unaligned()),
             8 => dst.cast::<[u8; 8]>().write_unaligned(src.cast::<[u8; 8]>().read_unaligned()),
             _ => std::ptr::copy_nonoverlapping(src, dst, bytes),
@@ -106,6 +108,7 @@ pub fn gather(
     unsafe {
         match x.ty().size() {
             1 => gather_of::<u8>(&x, index, &out, around, m),
+            2 => gather_of::<u16>(&x, index, &out, around, m),
             4 => gather_of::<u32>(&x, index, &out, around, m),
             _ => gather_of::<u64>(&x, index, &out, around, m),
         }
@@ -194,7 +197,9 @@ fn add(
         Ty::F32 => add_of::<f32>(dst, index, src, around, m, each),
         Ty::F64 => add_of::<f64>(dst, index, src, around, m, each),
         Ty::I64 => add_of::<i64>(dst, index, src, around, m, each),
-        Ty::Bool => Err(KernelError::Type("sum of booleans")),
+        Ty::I32 => add_of::<i32>(dst, index, src, around, m, each),
+        Ty::U8 => add_of::<u8>(dst, index, src, around, m, each),
+        Ty::Bool | Ty::BF16 | Ty::F16 => Err(KernelError::Type("sum of such elements")),
     }
 }
 
@@ -202,23 +207,21 @@ fn add(
 trait Sum: Element {
     fn plus(self, other: Self) -> Self;
 }
-impl Sum for f32 {
-    #[inline(always)]
-    fn plus(self, other: f32) -> f32 {
-        self + other
-    }
+macro_rules! sum {
+    ($($t:ty: |$a:ident, $b:ident| $e:expr;)*) => {$(impl Sum for $t {
+        #[inline(always)]
+        fn plus(self, other: $t) -> $t {
+            let ($a, $b) = (self, other);
+            $e
+        }
+    })*};
 }
-impl Sum for f64 {
-    #[inline(always)]
-    fn plus(self, other: f64) -> f64 {
-        self + other
-    }
-}
-impl Sum for i64 {
-    #[inline(always)]
-    fn plus(self, other: i64) -> i64 {
-        self.wrapping_add(other)
-    }
+sum! {
+    f32: |a, b| a + b;
+    f64: |a, b| a + b;
+    i64: |a, b| a.wrapping_add(b);
+    i32: |a, b| a.wrapping_add(b);
+    u8: |a, b| a.wrapping_add(b);
 }
 
 fn add_of<T: Sum>(

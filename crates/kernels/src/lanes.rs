@@ -6,6 +6,7 @@
 //! depends on memory layout, instruction set or threads, so neither do the bits.
 
 use crate::levels::{lanewise, one_vector_a_turn};
+use crate::memory::Truth;
 
 /// Virtual lanes.
 pub(crate) const LANES: usize = 16;
@@ -68,8 +69,16 @@ folds! {
     Prod i64: 1, |a, b| a.wrapping_mul(b), |v| v;
     Max i64: i64::MIN, |a, b| if b > a { b } else { a }, |v| v;
     Min i64: i64::MAX, |a, b| if b < a { b } else { a }, |v| v;
-    Max u8: 0, |a, b| a | b, |v| v;
-    Min u8: 1, |a, b| a & b, |v| v;
+    Sum i32: 0, |a, b| a.wrapping_add(b), |v| v;
+    Prod i32: 1, |a, b| a.wrapping_mul(b), |v| v;
+    Max i32: i32::MIN, |a, b| if b > a { b } else { a }, |v| v;
+    Min i32: i32::MAX, |a, b| if b < a { b } else { a }, |v| v;
+    Sum u8: 0, |a, b| a.wrapping_add(b), |v| v;
+    Prod u8: 1, |a, b| a.wrapping_mul(b), |v| v;
+    Max u8: u8::MIN, |a, b| if b > a { b } else { a }, |v| v;
+    Min u8: u8::MAX, |a, b| if b < a { b } else { a }, |v| v;
+    Max Truth: Truth(0), |a, b| Truth::from(a.is_true() | b.is_true()), |v| v;
+    Min Truth: Truth(1), |a, b| Truth::from(a.is_true() & b.is_true()), |v| v;
 }
 
 /// The tree over lanes that a loop has filled.

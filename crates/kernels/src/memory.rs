@@ -7,57 +7,16 @@
 //! refuses windows that overlap in a way it does not allow.
 
 mod arena;
+mod element;
 mod recycle;
 mod storage;
 
 pub use arena::Arena;
+pub use element::{Element, Truth, Ty};
 pub use recycle::{MemoryUse, memory_use, release_cached};
 pub use storage::Storage;
 
 use std::marker::PhantomData;
-
-/// The type of the elements in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Ty {
-    /// 32-bit float.
-    F32,
-    /// 64-bit float; only the obvious, slow kernels work on it.
-    F64,
-    /// 64-bit signed integer.
-    I64,
-    /// One byte, 0 or 1.
-    Bool,
-}
-
-impl Ty {
-    /// Bytes an element.
-    #[inline]
-    pub const fn size(self) -> usize {
-        match self {
-            Ty::F32 => 4,
-            Ty::F64 | Ty::I64 => 8,
-            Ty::Bool => 1,
-        }
-    }
-}
-
-mod sealed {
-    pub trait Sealed {}
-}
-
-/// A Rust type that memory can hold: `f32`, `f64`, `i64`, and `u8` for booleans.
-pub trait Element: Copy + Send + Sync + 'static + sealed::Sealed {
-    /// Its tag.
-    const TY: Ty;
-}
-macro_rules! element {
-    ($($t:ty => $ty:ident),*) => {$(
-        impl sealed::Sealed for $t {}
-        impl Element for $t { const TY: Ty = Ty::$ty; }
-    )*};
-}
-element!(f32 => F32, f64 => F64, i64 => I64, u8 => Bool);
 
 /// A typed window on memory: where, how many elements, of what type, and whether it may be written.
 #[derive(Clone, Copy, Debug)]

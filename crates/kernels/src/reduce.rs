@@ -16,7 +16,7 @@ use crate::lanes::{
 };
 use crate::levels::leveled;
 use crate::map::{BLOCK, BlockEval, Compiled};
-use crate::memory::{Element, KernelError, Mem, Shared, Ty};
+use crate::memory::{Element, KernelError, Mem, Shared, Truth, Ty};
 use crate::pool;
 use crate::program::{RandomKey, Source};
 use geometry::Geometry;
@@ -87,8 +87,8 @@ pub fn run(
         (K::Max, Ty::I64) => job.run::<i64, Max>(out)?,
         (K::Min, Ty::I64) => job.run::<i64, Min>(out)?,
         (K::Prod, Ty::I64) => job.run::<i64, Prod>(out)?,
-        (K::Max, Ty::Bool) => job.run::<u8, Max>(out)?,
-        (K::Min, Ty::Bool) => job.run::<u8, Min>(out)?,
+        (K::Max, Ty::Bool) => job.run::<Truth, Max>(out)?,
+        (K::Min, Ty::Bool) => job.run::<Truth, Min>(out)?,
         _ => return Err(KernelError::Type("this reduction of this type")),
     }
     // SAFETY: all pieces have ended, and `out` overlaps nothing that anybody writes now.
@@ -113,8 +113,8 @@ impl Eval for i64 {
         eval.i64(start, len)
     }
 }
-impl Eval for u8 {
-    fn block<'b>(eval: &'b mut BlockEval<'_>, start: usize, len: usize) -> &'b [u8] {
+impl Eval for Truth {
+    fn block<'b>(eval: &'b mut BlockEval<'_>, start: usize, len: usize) -> &'b [Truth] {
         eval.bool(start, len)
     }
 }

@@ -4,7 +4,7 @@
 mod support;
 
 use gradus_kernels::index::*;
-use gradus_kernels::memory::{KernelError, Mem};
+use gradus_kernels::memory::{KernelError, Mem, Truth};
 use proptest::prelude::*;
 use support::{Numbers, bits, everywhere, f32s, output};
 
@@ -74,9 +74,9 @@ fn sizes_that_are_split() {
 fn other_types() {
     let around = Around { outer: 1, len: 3, inner: 2 };
     let index = [2i64, 0, 2];
-    let x = [1u8, 0, 0, 1, 1, 1];
-    let got = output::<u8>(6, |out| index_select(Mem::read(&x), Mem::read(&index), out, around));
-    assert_eq!(got, Ok(vec![1, 1, 1, 0, 1, 1]));
+    let x = [1u8, 0, 0, 1, 1, 1].map(Truth);
+    let got = output::<Truth>(6, |out| index_select(Mem::read(&x), Mem::read(&index), out, around));
+    assert_eq!(got, Ok([1, 1, 1, 0, 1, 1].map(Truth).to_vec()));
     let x = [1i64, 2, 3, 4, i64::MAX, 6];
     let got = output::<i64>(6, |out| index_select(Mem::read(&x), Mem::read(&index), out, around));
     assert_eq!(got, Ok(vec![i64::MAX, 6, 1, 2, i64::MAX, 6]));
@@ -87,8 +87,8 @@ fn other_types() {
     let mut dst = [0.5f64; 6];
     let r = index_add(Mem::write(&mut dst), Mem::read(&index), Mem::read(&[1.0f64; 6]), around);
     assert_eq!((r, dst), (Ok(()), [1.5, 1.5, 0.5, 0.5, 2.5, 2.5]));
-    let mut flags = [0u8; 6];
-    let r = index_add(Mem::write(&mut flags), Mem::read(&index), Mem::read(&[1u8; 6]), around);
+    let mut flags = [Truth(0); 6];
+    let r = index_add(Mem::write(&mut flags), Mem::read(&index), Mem::read(&[Truth(1); 6]), around);
     assert!(matches!(r, Err(KernelError::Type(_))));
 }
 

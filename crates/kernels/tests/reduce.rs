@@ -3,7 +3,7 @@
 
 mod support;
 
-use gradus_kernels::memory::{Element, KernelError, Mem, Ty};
+use gradus_kernels::memory::{Element, KernelError, Mem, Truth, Ty};
 use gradus_kernels::pool;
 use gradus_kernels::program::{Binary, Instr, MAX_RANK, Program, Source};
 use gradus_kernels::reduce::{ArgKind, ReduceKind, argreduce, run};
@@ -221,15 +221,15 @@ fn whole_numbers_and_booleans() {
                 elements.iter().map(|e| e.iter().copied().reduce(join).unwrap()).collect();
             assert_eq!(everywhere(|| reduce(kind, &xs, dims, axes).unwrap()), expected);
         }
-        let flags: Vec<u8> = xs.iter().map(|&x| u8::from(x % 50 == 0)).collect();
+        let flags: Vec<Truth> = xs.iter().map(|&x| Truth::from(x % 50 == 0)).collect();
         let elements = results(&flags, dims, axes);
-        let any: Vec<u8> = elements.iter().map(|e| u8::from(e.contains(&1))).collect();
-        let all: Vec<u8> = elements.iter().map(|e| u8::from(!e.contains(&0))).collect();
+        let any: Vec<Truth> = elements.iter().map(|e| e.contains(&Truth(1)).into()).collect();
+        let all: Vec<Truth> = elements.iter().map(|e| (!e.contains(&Truth(0))).into()).collect();
         assert_eq!(everywhere(|| reduce(ReduceKind::Max, &flags, dims, axes).unwrap()), any);
         assert_eq!(everywhere(|| reduce(ReduceKind::Min, &flags, dims, axes).unwrap()), all);
     }
     assert_eq!(
-        reduce(ReduceKind::Sum, &[1u8], &[1], 1),
+        reduce(ReduceKind::Sum, &[Truth(1)], &[1], 1),
         Err(KernelError::Type("this reduction of this type"))
     );
 }

@@ -10,7 +10,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use gradus_core::{Array, Code, DType, Error, Result, Shape};
+use gradus_core::{Array, Code, DType, Error, Result, Shape, Truth, bf16, f16};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use crate::state::StateDict;
@@ -26,6 +26,10 @@ fn type_name(dtype: DType) -> &'static str {
         DType::F32 => "F32",
         DType::F64 => "F64",
         DType::I64 => "I64",
+        DType::I32 => "I32",
+        DType::U8 => "U8",
+        DType::BF16 => "BF16",
+        DType::F16 => "F16",
         DType::Bool => "BOOL",
     }
 }
@@ -109,6 +113,10 @@ fn put_array(out: &mut dyn Write, array: &Array) -> std::io::Result<()> {
         DType::F32 => put(out, array.as_slice::<f32>().map_err(wrong)?, f32::to_le_bytes),
         DType::F64 => put(out, array.as_slice::<f64>().map_err(wrong)?, f64::to_le_bytes),
         DType::I64 => put(out, array.as_slice::<i64>().map_err(wrong)?, i64::to_le_bytes),
+        DType::I32 => put(out, array.as_slice::<i32>().map_err(wrong)?, i32::to_le_bytes),
+        DType::U8 => out.write_all(array.as_slice::<u8>().map_err(wrong)?),
+        DType::BF16 => put(out, array.as_slice::<bf16>().map_err(wrong)?, bf16::to_le_bytes),
+        DType::F16 => put(out, array.as_slice::<f16>().map_err(wrong)?, f16::to_le_bytes),
         DType::Bool => put(out, &array.to_vec::<bool>().map_err(wrong)?, |v: bool| [u8::from(v)]),
     }
 }
@@ -286,60 +294,24 @@ fn array(dtype: Dtype, dims: &[usize], raw: &[u8]) -> std::result::Result<Array,
     match dtype {
         Dtype::F32 => build!(f32, |b: 4| f32::from_le_bytes(b)),
         Dtype::F64 => build!(f64, |b: 8| f64::from_le_bytes(b)),
-        Dtype::F16 => build!(f32, |b: 2| half_to_f32(u16::from_le_bytes(b))),
-        Dtype::BF16 => build!(f32, |b: 2| f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)),
+        Dtype::F16 => build!(f16, |b: 2| f16::from_le_bytes(b)),
+        Dtype::BF16 => build!(bf16, |b: 2| bf16::from_le_bytes(b)),
         Dtype::I64 => build!(i64, |b: 8| i64::from_le_bytes(b)),
-        Dtype::I32 => build!(i64, |b: 4| i64::from(i32::from_le_bytes(b))),
+        Dtype::I32 => build!(i32, |b: 4| i32::from_le_bytes(b)),
         Dtype::U32 => build!(i64, |b: 4| i64::from(u32::from_le_bytes(b))),
         Dtype::I16 => build!(i64, |b: 2| i64::from(i16::from_le_bytes(b))),
         Dtype::U16 => build!(i64, |b: 2| i64::from(u16::from_le_bytes(b))),
         Dtype::I8 => build!(i64, |b: 1| i64::from(i8::from_le_bytes(b))),
-        Dtype::U8 => build!(i64, |b: 1| i64::from(u8::from_le_bytes(b))),
-        Dtype::BOOL => build!(u8, |b: 1| u8::from(b != [0])),
+        Dtype::U8 => build!(u8, |b: 1| u8::from_le_bytes(b)),
+        Dtype::BOOL => build!(Truth, |b: 1| Truth::from(b != [0])),
         _ => return Err(Unreadable::Type),
     }
     .map_err(Unreadable::Other)
 }
 
-/// IEEE 754 binary16 to binary32, exactly.
-fn half_to_f32(half: u16) -> f32 {
-    let sign = u32::from(half & 0x8000) << 16;
-    let exponent = u32::from(half >> 10) & 0x1f;
-    let fraction = u32::from(half & 0x3ff);
-    match exponent {
-        // Zero and subnormals: a multiple of 2^-24, which f32 holds exactly.
-        0 => {
-            let value = fraction as f32 * f32::from_bits(0x3380_0000);
-            f32::from_bits(sign | value.to_bits())
-        }
-        0x1f => f32::from_bits(sign | 0x7f80_0000 | fraction << 13),
-        _ => f32::from_bits(sign | (exponent + 112) << 23 | fraction << 13),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn halves_are_converted_exactly() {
-        let cases: [(u16, f32); 9] = [
-            (0x0000, 0.0),
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x7bff, 65504.0),
-            (0x0400, 6.103_515_6e-5),
-            (0x0001, 5.960_464_5e-8),
-            (0x03ff, 6.097_555e-5),
-            (0x7c00, f32::INFINITY),
-            (0xfc00, f32::NEG_INFINITY),
-        ];
-        for (half, value) in cases {
-            assert_eq!(half_to_f32(half), value, "{half:#x}");
-        }
-        assert!(half_to_f32(0x7e00).is_nan());
-        assert_eq!(half_to_f32(0x8000).to_bits(), (-0.0f32).to_bits());
-    }
 
     #[test]
     fn a_header_quotes_what_json_needs() {

@@ -294,25 +294,15 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
-/// The value as `dtype`: floats of another width are converted, anything else is not.
+/// The value as `dtype`: real numbers of another width are converted (a bf16 checkpoint fits f32
+/// parameters), integers to a wider type; anything else is not.
 fn converted(value: &Array, dtype: DType) -> Option<Array> {
-    match (value.dtype(), dtype) {
-        (a, b) if a == b => Some(value.clone()),
-        (DType::F64, DType::F32) => {
-            let from = value.as_slice::<f64>().ok()?;
-            Array::build::<f32>(value.shape(), |to| {
-                to.iter_mut().zip(from).for_each(|(t, &f)| *t = f as f32);
-            })
-            .ok()
-        }
-        (DType::F32, DType::F64) => {
-            let from = value.as_slice::<f32>().ok()?;
-            Array::build::<f64>(value.shape(), |to| {
-                to.iter_mut().zip(from).for_each(|(t, &f)| *t = f64::from(f));
-            })
-            .ok()
-        }
-        _ => None,
+    let from = value.dtype();
+    let wider = from.is_int() && dtype.is_int() && from.size() < dtype.size();
+    if from == dtype || from.is_real() && dtype.is_real() || wider {
+        value.cast(dtype).ok()
+    } else {
+        None
     }
 }
 

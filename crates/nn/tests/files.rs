@@ -93,11 +93,11 @@ fn other_number_types_are_converted() {
         let array = state.get("a").unwrap();
         (array.dtype(), array.to_f64())
     };
-    assert_eq!(read("F16", &[0, 0x3c, 0, 0xc0]), (DType::F32, vec![1.0, -2.0]));
-    assert_eq!(read("BF16", &[0x80, 0x3f, 0, 0xc0]), (DType::F32, vec![1.0, -2.0]));
-    assert_eq!(read("U8", &[3, 255]), (DType::I64, vec![3.0, 255.0]));
+    assert_eq!(read("F16", &[0, 0x3c, 0, 0xc0]), (DType::F16, vec![1.0, -2.0]));
+    assert_eq!(read("BF16", &[0x80, 0x3f, 0, 0xc0]), (DType::BF16, vec![1.0, -2.0]));
+    assert_eq!(read("U8", &[3, 255]), (DType::U8, vec![3.0, 255.0]));
     assert_eq!(read("I8", &[3, 255]), (DType::I64, vec![3.0, -1.0]));
-    assert_eq!(read("I32", &[1, 0, 0, 0, 255, 255, 255, 255]), (DType::I64, vec![1.0, -1.0]));
+    assert_eq!(read("I32", &[1, 0, 0, 0, 255, 255, 255, 255]), (DType::I32, vec![1.0, -1.0]));
     assert_eq!(read("BOOL", &[0, 7]), (DType::Bool, vec![0.0, 1.0]));
     let error = StateDict::from_bytes(&file(&header("F8_E4M3", 2), 2)).unwrap_err();
     assert!(error.code() == Code::Format && error.title().contains("tensor `a`"), "{error}");

@@ -1,6 +1,6 @@
 //! One hash that says whether two models have the same weights, bit for bit.
 
-use gradus_core::{Array, DType, Result};
+use gradus_core::{Array, DType, Result, bf16, f16};
 use gradus_nn::{Module, ModuleExt, StateDict};
 use sha2::{Digest, Sha256};
 
@@ -49,6 +49,10 @@ pub fn state_sha256(state: &StateDict) -> Result<String> {
             DType::F32 => update(&mut hash, array.as_slice::<f32>()?, f32::to_le_bytes),
             DType::F64 => update(&mut hash, array.as_slice::<f64>()?, f64::to_le_bytes),
             DType::I64 => update(&mut hash, array.as_slice::<i64>()?, i64::to_le_bytes),
+            DType::I32 => update(&mut hash, array.as_slice::<i32>()?, i32::to_le_bytes),
+            DType::U8 => update(&mut hash, array.as_slice::<u8>()?, |v| [v]),
+            DType::BF16 => update(&mut hash, array.as_slice::<bf16>()?, bf16::to_le_bytes),
+            DType::F16 => update(&mut hash, array.as_slice::<f16>()?, f16::to_le_bytes),
             DType::Bool => update(&mut hash, &array.to_vec::<bool>()?, |v| [u8::from(v)]),
         }
     }

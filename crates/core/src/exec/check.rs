@@ -88,7 +88,7 @@ fn differs(made: &Array, expected: &Array, exact: bool) -> Option<String> {
     if a.len() != b.len() || made.dtype() != expected.dtype() {
         return Some("another size or type".to_string());
     }
-    if !made.dtype().is_float() {
+    if !made.dtype().is_real() {
         // Near ties may fall either way when rounding differs.
         let wrong = a.iter().zip(&b).filter(|(x, y)| x != y).count();
         return (wrong > 1 + a.len() / 100).then(|| format!("{wrong} of {} differ", a.len()));
@@ -96,6 +96,8 @@ fn differs(made: &Array, expected: &Array, exact: bool) -> Option<String> {
     let scale = b.iter().filter(|v| v.is_finite()).fold(1f64, |m, v| m.max(v.abs()));
     let (rounding, big) = match made.dtype() {
         DType::F64 if exact => (1e-9, f64::MAX),
+        DType::BF16 => (1e-2, 1e38),
+        DType::F16 => (3e-3, 65504.0),
         _ => (2e-3, 1e38),
     };
     a.iter().zip(&b).enumerate().find_map(|(i, (&x, &y))| {

@@ -414,7 +414,7 @@ impl Recorder {
         match infer(&op, &metas, given) {
             Ok(meta) => {
                 let grad =
-                    grad && self.mode.grad && meta.dtype.is_float() && !matches!(op, Op::Detach);
+                    grad && self.mode.grad && meta.dtype.is_real() && !matches!(op, Op::Detach);
                 let slot = self.append(op, inputs, meta, grad, place, side);
                 self.push_pending(slot);
                 if self.pending.len() >= self.tidy_at {
@@ -505,6 +505,26 @@ impl Recorder {
         let generation = self.node(slot).generation;
         self.params.insert(cell.id(), (slot, generation, version));
         slot
+    }
+
+    /// The name of a parameter that a node is, or is made from.
+    #[cold]
+    pub(crate) fn parameter_behind(&mut self, slot: Slot) -> Option<String> {
+        self.mark = self.mark.wrapping_add(1);
+        let mark = self.mark;
+        let mut stack = vec![slot];
+        while let Some(slot) = stack.pop() {
+            let node = self.node_mut(slot);
+            if node.mark == mark || !node.grad {
+                continue;
+            }
+            node.mark = mark;
+            if let Side::Param(p) = &node.side {
+                return Some(p.cell.name());
+            }
+            stack.extend(node.inputs.iter().rev().copied());
+        }
+        None
     }
 
     /// The live leaves of a parameter, newest first.

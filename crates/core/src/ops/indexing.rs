@@ -71,6 +71,9 @@ impl Tensor {
             return None;
         } else if to == DType::Bool {
             Error::new(Code::DType, format!("{what}: is not defined on bool"))
+        } else if to.is_storage() {
+            Error::new(Code::DType, format!("{what}: is not defined on {to}, which only stores"))
+                .help("convert it with `cast(DType::F32)` first")
         } else if to != from {
             let text = format!("{what}: {from} values cannot be added to {to} ones");
             Error::new(Code::DType, text).help("`cast` one of them first")

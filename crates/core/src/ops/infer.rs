@@ -53,14 +53,20 @@ fn broadcast_error(op: &Op, x: &Shape, y: &Shape) -> Error {
         .help("axes are compared from the last to the first; they must be equal, or one of them 1")
 }
 
+/// The error of computing with a type that only stores.
+#[cold]
+fn stores(op: &Op, dtype: DType) -> Error {
+    dtype_error(op, format!("is not defined on {dtype}, which only stores numbers"))
+        .help("convert it with `cast(DType::F32)` first")
+}
+
 fn unary(op: &Op, u: Unary, dtype: DType) -> Result<DType> {
     match u {
+        _ if dtype.is_storage() => Err(stores(op, dtype)),
         Unary::Not if dtype == DType::Bool => Ok(DType::Bool),
         Unary::Not => Err(dtype_error(op, format!("takes bool, not {dtype}"))),
         Unary::IsFinite | Unary::IsNan => Ok(DType::Bool),
-        Unary::Neg | Unary::Abs | Unary::Sign | Unary::Square | Unary::Relu
-            if dtype == DType::I64 =>
-        {
+        Unary::Neg | Unary::Abs | Unary::Sign | Unary::Square | Unary::Relu if dtype.is_int() => {
             Ok(dtype)
         }
         _ if dtype.is_float() => Ok(dtype),
@@ -74,6 +80,7 @@ fn binary(op: &Op, b: Binary, x: DType, y: DType) -> Result<DType> {
         return Err(dtype_error(op, format!("operands are {x} and {y}")));
     }
     match b {
+        _ if x.is_storage() => Err(stores(op, x)),
         Binary::Eq | Binary::Ne | Binary::Lt | Binary::Le | Binary::Gt | Binary::Ge => {
             Ok(DType::Bool)
         }
@@ -115,6 +122,9 @@ fn structured(op: &Op, ins: &[Meta], given: Option<Shape>) -> Result<Meta> {
             Ok(Meta { shape, dtype: x.dtype })
         }
         (Op::Ternary(Ternary::Clamp), [x, lo, hi]) => {
+            if x.dtype.is_storage() {
+                return Err(stores(op, x.dtype));
+            }
             if x.dtype != lo.dtype || x.dtype != hi.dtype || x.dtype == DType::Bool {
                 return Err(dtype_error(
                     op,
@@ -142,6 +152,7 @@ fn structured(op: &Op, ins: &[Meta], given: Option<Shape>) -> Result<Meta> {
                 return Err(axis_error(op, *axes, &x.shape));
             }
             let dtype = match kind {
+                _ if x.dtype.is_storage() => return Err(stores(op, x.dtype)),
                 super::Reduction::Sum if x.dtype == DType::Bool => {
                     return Err(dtype_error(op, "is not defined on bool")
                         .help("`cast` to i64 or f32 first"));
@@ -164,6 +175,9 @@ fn structured(op: &Op, ins: &[Meta], given: Option<Shape>) -> Result<Meta> {
             }
             if x.dtype == DType::Bool {
                 return Err(dtype_error(op, "is not defined on bool").help("`cast` to i64 first"));
+            }
+            if x.dtype.is_storage() {
+                return Err(stores(op, x.dtype));
             }
             Ok(Meta { shape: x.shape.with(axis, 1), dtype: DType::I64 })
         }
@@ -334,9 +348,11 @@ fn matmul(op: &Op, a: &Meta, b: &Meta) -> Result<Meta> {
     if a.dtype != b.dtype {
         return Err(dtype_error(op, format!("operands are {} and {}", a.dtype, b.dtype)));
     }
-    if !a.dtype.is_float() {
-        return Err(dtype_error(op, format!("takes f32 or f64, not {}", a.dtype))
-            .help("convert it with `cast(DType::F32)` first"));
+    if a.dtype.is_storage() {
+        return Err(stores(op, a.dtype));
+    }
+    if a.dtype == DType::Bool {
+        return Err(dtype_error(op, "takes numbers, not bool").help("`cast` to a number first"));
     }
     let (ra, rb) = (a.shape.rank(), b.shape.rank());
     if ra < 2 || rb < 2 {
@@ -382,6 +398,8 @@ fn rows_rule(op: &Op, rows: Rows, ins: &[Meta]) -> Result<Meta> {
     let float = |m: &Meta| {
         if m.dtype.is_float() {
             Ok(())
+        } else if m.dtype.is_storage() {
+            Err(stores(op, m.dtype))
         } else {
             Err(dtype_error(op, format!("takes f32 or f64, not {}", m.dtype)))
         }

@@ -2,7 +2,8 @@
 
 use std::panic::Location;
 
-use super::{AxisMask, Binary, Op, Reduction, Ternary};
+use super::{AxisMask, Binary, Meta, Op, Reduction, Ternary};
+use crate::error::{Code, Error};
 use crate::graph::dtype::DType;
 use crate::graph::recorder::{self, Side};
 use crate::graph::shape::Shape;
@@ -29,7 +30,12 @@ impl Tensor {
     #[track_caller]
     fn reduce(&self, kind: Reduction, mask: AxisMask, keep: bool) -> Tensor {
         let place = Location::caller();
-        let shape = self.peek().shape;
+        let Meta { shape, dtype } = self.peek();
+        if kind == Reduction::Sum && (dtype == DType::Bool || dtype.is_int() && dtype != DType::I64)
+        {
+            // Small integers would overflow; as in PyTorch.
+            return operand::cast_to(self, DType::I64, place).reduce(kind, mask, keep);
+        }
         let out = if mask == 0 {
             self.clone()
         } else {
@@ -55,7 +61,7 @@ impl Tensor {
         })
     }
 
-    /// The sum of all elements, as a scalar; 0 of nothing. i64 wraps.
+    /// The sum of all elements, as a scalar; 0 of nothing. bool and integers give i64, which wraps.
     ///
     /// Sums run over 16 lanes and a fixed tree, so the bits do not depend on threads, layout or
     /// what is fused around them.
@@ -89,12 +95,17 @@ impl Tensor {
     fn mean_over(&self, mask: AxisMask, keep: bool) -> Tensor {
         let meta = self.peek();
         let count = (meta.shape.numel() / squeezed(&meta.shape, mask).numel().max(1)) as f64;
-        let x = if meta.dtype.is_float() { self.clone() } else { self.cast(DType::F32) };
-        let sum = x.reduce(Reduction::Sum, mask, keep);
+        if !meta.dtype.is_float() && recorder::error_of(self).is_none() {
+            let error =
+                Error::new(Code::DType, format!("mean: takes f32 or f64, not {}", meta.dtype))
+                    .help("say in which type: `cast(DType::F32)` first");
+            return recorder::failed(error, Location::caller());
+        }
+        let sum = self.reduce(Reduction::Sum, mask, keep);
         divide(&sum, count)
     }
 
-    /// The mean of all elements, as a scalar; NaN of nothing. Integers give f32.
+    /// The mean of all elements, as a scalar; NaN of nothing. Takes f32 or f64, as in PyTorch.
     #[track_caller]
     #[must_use]
     pub fn mean(&self) -> Tensor {

@@ -52,12 +52,15 @@ pub(crate) struct Fused {
     pub(crate) users: Vec<SmallVec<[Val; 2]>>,
 }
 
+/// Whether fused kernels compute with the type; the others run on the reference executor.
+pub(crate) fn fast(dtype: DType) -> bool {
+    matches!(dtype, DType::F32 | DType::I64 | DType::Bool)
+}
+
 /// Whether the block interpreter can compute it.
 pub(crate) fn mappable(ir: &Ir, v: Val) -> bool {
     let node = ir.node(v);
-    node.op.is_elementwise()
-        && node.dtype != DType::F64
-        && node.inputs.iter().all(|&i| ir.dtype(i) != DType::F64)
+    node.op.is_elementwise() && fast(node.dtype) && node.inputs.iter().all(|&i| fast(ir.dtype(i)))
 }
 
 /// Numbers, random numbers and indices: a map makes them where they are needed.
@@ -70,7 +73,7 @@ pub(crate) fn source_fits(ir: &Ir, view: &View, shape: &crate::graph::shape::Sha
     let node = ir.node(view.base);
     match node.op {
         _ if too_many(node) => false,
-        Op::Slot | Op::Const(_) => node.dtype != DType::F64,
+        Op::Slot | Op::Const(_) => fast(node.dtype),
         Op::Random(_) => node.shape == *shape && *view == View::whole(view.base, shape),
         Op::Index(axis) => index_axis(view, &node.shape, axis, shape).is_some(),
         _ => false,
@@ -125,8 +128,8 @@ impl Fused {
 fn needs_contiguous(ir: &Ir, v: Val) -> bool {
     let node = ir.node(v);
     match node.op {
-        Op::Matmul => node.dtype == DType::F64,
-        Op::Reduce(..) => ir.dtype(node.inputs[0]) == DType::F64,
+        Op::Matmul => node.dtype != DType::F32,
+        Op::Reduce(..) => !fast(ir.dtype(node.inputs[0])),
         _ if node.op.is_view() || mappable(ir, v) => false,
         _ => true,
     }
@@ -219,7 +222,7 @@ fn inline(ir: &Ir, f: &mut Fused, pinned: &[bool]) {
         }
         let node = ir.node(user);
         let into = match node.op {
-            Op::Reduce(..) if node.dtype != DType::F64 => user,
+            Op::Reduce(..) if fast(node.dtype) => user,
             _ if f.inline[user as usize] => root[user as usize],
             _ => continue,
         } as usize;
@@ -254,8 +257,8 @@ fn store_sources(e: &Expanded, f: &mut Fused) {
             }
             continue;
         }
-        let by_map = mappable(ir, v)
-            || matches!(node.op, Op::Reduce(..)) && ir.dtype(node.inputs[0]) != DType::F64;
+        let by_map =
+            mappable(ir, v) || matches!(node.op, Op::Reduce(..)) && fast(ir.dtype(node.inputs[0]));
         for &i in &node.inputs {
             let view = f.view(ir, i);
             let fits = by_map && source_fits(ir, &view, &ir.shape(i));
@@ -297,11 +300,8 @@ fn group(ir: &Ir, f: &mut Fused, pinned: &[bool], on: bool) {
         if is_source(&node.op) {
             if f.stored[at] || f.copied[at] {
                 level[at] = 1;
-                let kind = if node.dtype == DType::F64 || too_many(node) {
-                    Kind::Single
-                } else {
-                    Kind::Map
-                };
+                let kind =
+                    if !fast(node.dtype) || too_many(node) { Kind::Single } else { Kind::Map };
                 start(f, v, kind, 1, 0);
             }
             continue;

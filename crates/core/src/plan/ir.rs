@@ -81,7 +81,7 @@ impl Ir {
     }
 
     pub(crate) fn add_node(&mut self, op: Op, inputs: Operands<Val>, meta: Meta) -> Val {
-        let grad = meta.dtype.is_float() && inputs.iter().any(|&i| self.node(i).grad);
+        let grad = meta.dtype.is_real() && inputs.iter().any(|&i| self.node(i).grad);
         let (origin, backward) = (self.origin, self.backward);
         let Meta { shape, dtype } = meta;
         self.push(IrNode { op, inputs, shape, dtype, grad, origin, binding: 0, backward })

@@ -8,7 +8,7 @@ use gradus_kernels::memory::KernelError;
 use gradus_kernels::program::{Instr, Program, Source};
 
 use super::expand::{Expanded, IrEffect};
-use super::fuse::{Fused, Kind, index_axis, is_source, mappable};
+use super::fuse::{Fused, Kind, fast, index_axis, is_source, mappable};
 use super::ir::{Ir, Val};
 use super::view::View;
 use crate::backend::{Bank, Effect, GemmStep, Loc, PlanStep, Step, Strided};
@@ -413,8 +413,7 @@ impl Lower<'_> {
         let node = self.ir.node(v).clone();
         let input = |k: usize| node.inputs.get(k).copied().unwrap_or(0);
         let shape_of = |l: &Self, k: usize| l.ir.shape(input(k));
-        let f64s =
-            node.dtype == DType::F64 || node.inputs.iter().any(|&i| self.ir.dtype(i) == DType::F64);
+        let slow = !fast(node.dtype) || node.inputs.iter().any(|&i| !fast(self.ir.dtype(i)));
         let movement = matches!(
             node.op,
             Op::Unslice { .. }
@@ -426,7 +425,8 @@ impl Lower<'_> {
                 | Op::Argsort { .. }
                 | Op::Search { .. }
         );
-        if f64s && !movement
+        if slow && !movement
+            || matches!(node.op, Op::Matmul) && node.dtype != DType::F32
             || matches!(node.op, Op::Custom(_))
             || odd_arg(self.ir, v)
             || uneven_index(self.ir, v)

@@ -103,8 +103,8 @@ fn pick<T>(condition: bool, yes: T, no: T) -> T {
     if condition { yes } else { no }
 }
 
-/// To another element type. Reals become whole by dropping the fraction (limited to the range of
-/// i64, NaN is 0); anything but 0 is true, also NaN.
+/// To another element type. Reals become whole by dropping the fraction, limited to the range of the
+/// type (NaN is 0); whole numbers are limited to it as well; anything but 0 is true, also NaN.
 pub(super) fn cast(x: &Array, out: Meta) -> Result<Array> {
     match (Values::of(x)?, out.dtype) {
         // Straight to f32: a way through f64 would round twice.
@@ -113,17 +113,35 @@ pub(super) fn cast(x: &Array, out: Meta) -> Result<Array> {
     }
 }
 
-/// The values as the kind that `to` is computed in.
+/// The values as the kind that `to` is computed in, within its range.
 pub(super) fn convert(values: Values, to: DType) -> Values {
+    let (least, most) = match to {
+        DType::I32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
+        DType::U8 => (0, 255),
+        _ => (i64::MIN, i64::MAX),
+    };
     match (values, to) {
-        (Values::Real(v), DType::I64) => Values::Whole(map(&v, |x| x as i64)),
-        (Values::Real(v), DType::Bool) => Values::Truth(map(&v, |x| x != 0.0)),
-        (Values::Whole(v), DType::F32 | DType::F64) => Values::Real(map(&v, |x| x as f64)),
-        (Values::Whole(v), DType::Bool) => Values::Truth(map(&v, |x| x != 0)),
-        (Values::Truth(v), DType::F32 | DType::F64) => {
-            Values::Real(map(&v, |x| f64::from(u8::from(x))))
+        (Values::Real(v), DType::I64 | DType::I32 | DType::U8) => {
+            Values::Whole(map(&v, |x| (x as i64).clamp(least, most)))
         }
-        (Values::Truth(v), DType::I64) => Values::Whole(map(&v, i64::from)),
-        (same, _) => same,
+        (Values::Real(v), DType::Bool) => Values::Truth(map(&v, |x| x != 0.0)),
+        (Values::Real(v), _) => Values::Real(v),
+        (Values::Whole(v), DType::I64 | DType::I32 | DType::U8) => {
+            Values::Whole(map(&v, |x| x.clamp(least, most)))
+        }
+        (Values::Whole(v), DType::Bool) => Values::Truth(map(&v, |x| x != 0)),
+        (Values::Whole(v), DType::BF16 | DType::F16) => Values::Real(map(&v, |x| {
+            // What f64 cannot hold of a large number is beyond half of the last digit or not.
+            if x.unsigned_abs() < 1 << 53 {
+                return x as f64;
+            }
+            (x >> 11 | i64::from(x & 0x7ff != 0)) as f64 * 2048.0
+        })),
+        (Values::Whole(v), _) => Values::Real(map(&v, |x| x as f64)),
+        (Values::Truth(v), DType::I64 | DType::I32 | DType::U8) => {
+            Values::Whole(map(&v, i64::from))
+        }
+        (Values::Truth(v), DType::Bool) => Values::Truth(v),
+        (Values::Truth(v), _) => Values::Real(map(&v, |x| f64::from(u8::from(x)))),
     }
 }

@@ -3,7 +3,7 @@
 use gradus_kernels::memory::KernelError;
 
 use super::Result;
-use super::values::{Values, reals};
+use super::values::Values;
 use crate::array::Array;
 use crate::ops::Meta;
 
@@ -19,24 +19,44 @@ pub(super) fn matmul(a: &Array, b: &Array, out: Meta) -> Result<Array> {
     if !fits || !result.eq(out.shape.dims().iter().copied()) {
         return Err(KernelError::Bounds("the matrices of a product do not go together"));
     }
-    if a.numel() == 0 || b.numel() == 0 {
-        // No results, or results that are sums of nothing.
-        return Values::Real(vec![0.0; out.shape.numel()]).into_array(out);
+    let count = out.shape.numel();
+    match (Values::of(a)?, Values::of(b)?) {
+        (Values::Real(a), Values::Real(b)) => {
+            Values::Real(product(&a, &b, [m, k, n], count, |sum, x, y| sum + x * y))
+        }
+        (Values::Whole(a), Values::Whole(b)) => {
+            let add = |sum: i64, x: i64, y| sum.wrapping_add(x.wrapping_mul(y));
+            Values::Whole(product(&a, &b, [m, k, n], count, add))
+        }
+        _ => return Err(KernelError::Type("a matrix product takes numbers")),
     }
-    let (a, b) = (reals(a)?, reals(b)?);
-    let mut result = Vec::with_capacity(out.shape.numel());
+    .into_array(out)
+}
+
+fn product<T: Copy + Default>(
+    a: &[T],
+    b: &[T],
+    [m, k, n]: [usize; 3],
+    count: usize,
+    add: impl Fn(T, T, T) -> T,
+) -> Vec<T> {
+    if a.is_empty() || b.is_empty() {
+        // No results, or results that are sums of nothing.
+        return vec![T::default(); count];
+    }
+    let mut result = Vec::with_capacity(count);
     // A single right matrix is used again and again.
     for (a, b) in a.chunks_exact(m * k).zip(b.chunks_exact(k * n).cycle()) {
         for a_row in a.chunks_exact(k) {
             // A row of the result is the sum of the rows of b, weighted by the row of a.
-            let mut sums = vec![0.0; n];
+            let mut sums = vec![T::default(); n];
             for (&weight, b_row) in a_row.iter().zip(b.chunks_exact(n)) {
                 for (sum, &x) in sums.iter_mut().zip(b_row) {
-                    *sum += weight * x;
+                    *sum = add(*sum, weight, x);
                 }
             }
             result.extend(sums);
         }
     }
-    Values::Real(result).into_array(out)
+    result
 }

@@ -2,6 +2,7 @@
 //! which operand its element comes from.
 
 use gradus_kernels::memory::KernelError;
+use half::{bf16, f16};
 
 use super::Result;
 use super::values::{Place, array, axis_of, elements, number_of, places};
@@ -23,7 +24,11 @@ pub(super) fn rearrange(
         DType::F32 => rearrange_as::<f32>(operands, out, from),
         DType::F64 => rearrange_as::<f64>(operands, out, from),
         DType::I64 => rearrange_as::<i64>(operands, out, from),
+        DType::I32 => rearrange_as::<i32>(operands, out, from),
+        DType::U8 => rearrange_as::<u8>(operands, out, from),
         DType::Bool => rearrange_as::<bool>(operands, out, from),
+        DType::BF16 => rearrange_as::<bf16>(operands, out, from),
+        DType::F16 => rearrange_as::<f16>(operands, out, from),
     }
 }
 

@@ -1,10 +1,11 @@
 //! How elements are read and written.
 //!
-//! Arithmetic knows three kinds of elements: real numbers (f32 and f64 alike, as f64), whole numbers
-//! and truth values. A real result is rounded to f32 once, at the very end, so it is the best answer
-//! that an f32 can hold.
+//! Arithmetic knows three kinds of elements: real numbers (all float types, as f64), whole numbers
+//! (all integer types, as i64) and truth values. A real result is rounded to its type once, at the
+//! very end, so it is the best answer that the type can hold; a whole result wraps there.
 
 use gradus_kernels::memory::KernelError;
+use half::{bf16, f16};
 
 use super::Result;
 use crate::array::Array;
@@ -14,9 +15,9 @@ use crate::ops::Meta;
 
 /// The elements of an array in row-major order, as the type that they are computed in.
 pub(super) enum Values {
-    /// f32 and f64.
+    /// f32, f64, bf16, f16.
     Real(Vec<f64>),
-    /// i64.
+    /// i64, i32, u8.
     Whole(Vec<i64>),
     /// bool.
     Truth(Vec<bool>),
@@ -26,22 +27,49 @@ impl Values {
     /// The elements of `x`; nothing is rounded.
     pub(super) fn of(x: &Array) -> Result<Values> {
         Ok(match x.dtype() {
-            DType::F32 | DType::F64 => Values::Real(x.to_f64()),
+            DType::F32 | DType::F64 | DType::BF16 | DType::F16 => Values::Real(x.to_f64()),
             DType::I64 => Values::Whole(elements(x)?),
+            DType::I32 => Values::Whole(map(&elements::<i32>(x)?, i64::from)),
+            DType::U8 => Values::Whole(map(&elements::<u8>(x)?, i64::from)),
             DType::Bool => Values::Truth(elements(x)?),
         })
     }
 
-    /// An array of them; this is where real numbers are rounded to f32.
+    /// An array of them; this is where real numbers are rounded and whole numbers wrap.
     pub(super) fn into_array(self, out: Meta) -> Result<Array> {
         match (self, out.dtype) {
             (Values::Real(v), DType::F32) => array(out.shape, &map(&v, |x| x as f32)),
             (Values::Real(v), DType::F64) => array(out.shape, &v),
+            (Values::Real(v), DType::BF16) => {
+                array(out.shape, &map(&v, |x| bf16::from_f64(nearest(x, BF16))))
+            }
+            (Values::Real(v), DType::F16) => {
+                array(out.shape, &map(&v, |x| f16::from_f64(nearest(x, F16))))
+            }
             (Values::Whole(v), DType::I64) => array(out.shape, &v),
+            (Values::Whole(v), DType::I32) => array(out.shape, &map(&v, |x| x as i32)),
+            (Values::Whole(v), DType::U8) => array(out.shape, &map(&v, |x| x as u8)),
             (Values::Truth(v), DType::Bool) => array(out.shape, &v),
             _ => Err(KernelError::Type("a reference result of another kind than was inferred")),
         }
     }
+}
+
+/// Binary digits, least exponent and largest number of a type of real numbers.
+type Format = (i32, i32, f64);
+const BF16: Format = (8, -126, 3.389_531_389_251_535_5e38);
+const F16: Format = (11, -14, 65504.0);
+
+/// The nearest number of that type, even on a tie; infinity beyond the largest.
+fn nearest(x: f64, (digits, least, largest): Format) -> f64 {
+    if x == 0.0 || !x.is_finite() {
+        return x;
+    }
+    let exponent = libm::ilogb(x).max(least);
+    // Powers of two, so both the division and the product are exact.
+    let unit = libm::exp2(f64::from(exponent - digits + 1));
+    let rounded = (x / unit).round_ties_even() * unit;
+    if rounded.abs() > largest { f64::INFINITY.copysign(x) } else { rounded }
 }
 
 /// The elements of an array of real numbers.

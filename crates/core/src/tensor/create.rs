@@ -1,9 +1,13 @@
 //! Tensors from Rust literals, vectors and slices.
 //!
-//! Float literals become f32 and integer literals i64, whatever type Rust infers for them;
+//! Float literals become f32 and integer literals i64, whatever type Rust infers for them (f64 and
+//! i32 are what it infers); types that nobody gets by accident (`u8`, `bool`, `bf16`, `f16`) stay.
 //! `Tensor::exact` keeps Rust's type.
 
 use std::panic::Location;
+
+use gradus_kernels::memory::Truth;
+use half::{bf16, f16};
 
 use super::Tensor;
 use crate::array::Array;
@@ -29,7 +33,8 @@ macro_rules! literal {
     )*};
 }
 literal!(f64 => f32, |v| v as f32; f32 => f32, |v| v; i32 => i64, |v| i64::from(v);
-         i64 => i64, |v| v; bool => u8, |v| u8::from(v));
+         i64 => i64, |v| v; bool => Truth, |v| Truth::from(v);
+         u8 => u8, |v| v; bf16 => bf16, |v| v; f16 => f16, |v| v);
 
 #[track_caller]
 fn make<T: Literal>(shape: &[usize], data: &[T]) -> Tensor {
@@ -85,7 +90,7 @@ macro_rules! from {
         }
     )*};
 }
-from!(f64, f32, i32, i64, bool);
+from!(f64, f32, i32, i64, bool, u8, bf16, f16);
 
 impl From<&Array> for Tensor {
     #[track_caller]

@@ -43,7 +43,7 @@ impl fmt::Display for Array {
         let values = self.to_f64();
         let text = |v: f64| match self.dtype() {
             DType::Bool => if v != 0.0 { "true" } else { "false" }.to_string(),
-            DType::I64 => format!("{v}"),
+            DType::I64 | DType::I32 | DType::U8 => format!("{v}"),
             _ if v == 0.0 || (1e-4..1e6).contains(&v.abs()) => format!("{v:.4}"),
             _ if v.is_finite() => format!("{v:.4e}"),
             _ => format!("{v}"),

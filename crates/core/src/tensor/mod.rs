@@ -71,7 +71,8 @@ impl Tensor {
         recorder::leaf(array.clone(), false, Location::caller())
     }
 
-    /// A tensor from Rust values with exactly their type (`f32`, `f64`, `i64`, `bool`).
+    /// A tensor from Rust values with exactly their type (`f32`, `f64`, `i64`, `i32`, `u8`, `bool`,
+    /// and `bf16` and `f16` of the crate `half`).
     #[track_caller]
     pub fn exact<T: Scalar>(shape: impl Into<Shape>, data: &[T]) -> Tensor {
         match Array::new(shape, data) {

@@ -117,6 +117,11 @@ pub(crate) fn number(value: f64, dtype: DType, place: &'static Location<'static>
 /// for that is data.
 fn number_of(arg: &Arg<'_>, to: DType, place: &'static Location<'static>) -> Tensor {
     match arg {
+        Arg::Integer(v) if !fits(*v, to) => {
+            let error = Error::new(Code::DType, format!("the number {v} does not fit in {to}"))
+                .help("`cast` the tensor to a wider type first");
+            recorder::failed(error, place)
+        }
         Arg::Integer(v) if to == DType::I64 && v.unsigned_abs() > 1 << f64::MANTISSA_DIGITS => {
             match crate::array::Array::new((), &[*v]) {
                 Ok(array) => recorder::leaf(array, false, place),
@@ -127,46 +132,66 @@ fn number_of(arg: &Arg<'_>, to: DType, place: &'static Location<'static>) -> Ten
     }
 }
 
+/// Whether an integer is one of the type (of a type of real numbers, the nearest counts).
+fn fits(v: i64, to: DType) -> bool {
+    match to {
+        DType::I32 => i32::try_from(v).is_ok(),
+        DType::U8 => u8::try_from(v).is_ok(),
+        _ => true,
+    }
+}
+
 fn number_type(tensor: DType, real: bool) -> DType {
     match (tensor, real) {
-        (DType::I64 | DType::Bool, true) => DType::F32,
         (DType::Bool, false) => DType::I64,
+        (other, true) if !other.is_real() => DType::F32,
         (other, _) => other,
     }
 }
 
-/// Brings two operands to a common type, as PyTorch promotes: numbers are weak.
-fn promote(a: &Arg<'_>, b: &Arg<'_>, place: &'static Location<'static>) -> (Tensor, Tensor) {
+/// The common type of two operands, as PyTorch promotes: numbers are weak.
+fn common_type(a: &Arg<'_>, b: &Arg<'_>) -> DType {
     match (a.tensor(), b.tensor()) {
-        (Some(a), Some(b)) => {
-            let to = a.peek().dtype.promote(b.peek().dtype);
-            for t in [a, b] {
-                if t.peek().dtype == DType::F32 && to == DType::F64 && t.requires_grad() {
-                    let failed = recorder::failed(widened(), place);
-                    return (failed.clone(), failed);
-                }
-            }
-            (cast_to(a, to, place), cast_to(b, to, place))
-        }
-        (Some(a), None) => {
-            let to = number_type(a.peek().dtype, value_of(b).1);
-            (cast_to(a, to, place), number_of(b, to, place))
-        }
-        (None, Some(b)) => {
-            let to = number_type(b.peek().dtype, value_of(a).1);
-            (number_of(a, to, place), cast_to(b, to, place))
-        }
-        (None, None) => {
-            let real = value_of(a).1 || value_of(b).1;
-            let to = if real { DType::F32 } else { DType::I64 };
-            (number_of(a, to, place), number_of(b, to, place))
-        }
+        (Some(a), Some(b)) => a.peek().dtype.promote(b.peek().dtype),
+        (Some(t), None) => number_type(t.peek().dtype, value_of(b).1),
+        (None, Some(t)) => number_type(t.peek().dtype, value_of(a).1),
+        (None, None) if value_of(a).1 || value_of(b).1 => DType::F32,
+        (None, None) => DType::I64,
     }
 }
 
+/// Brings two operands to their common type.
+fn promote(a: &Arg<'_>, b: &Arg<'_>, place: &'static Location<'static>) -> (Tensor, Tensor) {
+    brought(a, b, common_type(a, b), place)
+}
+
+/// Two operands as `to`.
+fn brought(
+    a: &Arg<'_>,
+    b: &Arg<'_>,
+    to: DType,
+    place: &'static Location<'static>,
+) -> (Tensor, Tensor) {
+    for t in [a, b].into_iter().filter_map(Arg::tensor) {
+        if to == DType::F64 && t.peek().dtype == DType::F32 && t.requires_grad() {
+            let failed = recorder::failed(widened(t), place);
+            return (failed.clone(), failed);
+        }
+    }
+    let one = |x: &Arg<'_>| match x.tensor() {
+        Some(t) => cast_to(t, to, place),
+        None => number_of(x, to, place),
+    };
+    (one(a), one(b))
+}
+
 #[cold]
-fn widened() -> Error {
-    Error::new(Code::DType, "an f64 tensor meets an f32 value that is being trained")
+fn widened(t: &Tensor) -> Error {
+    let what = match recorder::with(|r| r.parameter_behind(t.slot())) {
+        Some(name) => format!("the f32 parameter {name}"),
+        None => "an f32 value that is being trained".to_string(),
+    };
+    Error::new(Code::DType, format!("an f64 tensor meets {what}"))
         .help("the model would silently run in f64; `cast(DType::F32)` the data")
 }
 
@@ -193,6 +218,10 @@ pub(crate) fn binary(op: Binary, a: Arg<'_>, b: Arg<'_>) -> Tensor {
             let whole = |t| cast_to(t, DType::I64, place);
             return recorder::record(op_node, &[&whole(x), &whole(y)], None, Side::None, place);
         }
+        if op == Binary::Div && !x.peek().dtype.is_real() {
+            let real = |t| cast_to(t, DType::F32, place);
+            return recorder::record(op_node, &[&real(x), &real(y)], None, Side::None, place);
+        }
         return recorder::record(op_node, &[x, y], None, Side::None, place);
     }
     if let (Some(x), Arg::Real(v)) = (a.tensor(), &b) {
@@ -205,7 +234,12 @@ pub(crate) fn binary(op: Binary, a: Arg<'_>, b: Arg<'_>) -> Tensor {
             return x.clone();
         }
     }
-    let (a, b) = promote(&a, &b, place);
+    let mut to = common_type(&a, &b);
+    if op == Binary::Div && !to.is_real() {
+        // True division, as in PyTorch.
+        to = DType::F32;
+    }
+    let (a, b) = brought(&a, &b, to, place);
     recorder::record(op_node, &[&a, &b], None, Side::None, place)
 }
 

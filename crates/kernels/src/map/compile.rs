@@ -408,12 +408,8 @@ impl Builder {
         for input in &mut c.inputs {
             input.last_read = last[input.value as usize];
         }
-        let mut free: [Vec<u32>; 3] = Default::default();
-        let class = |ty: Ty| match ty {
-            Ty::F32 => 0,
-            Ty::Bool => 1,
-            Ty::I64 | Ty::F64 => 2,
-        };
+        let mut free: [Vec<u32>; 4] = Default::default();
+        let class = |ty: Ty| ty.size().ilog2() as usize;
         for (k, step) in c.steps.iter().enumerate() {
             let (out, args) = match step {
                 Step::Load(i) => (c.inputs[*i as usize].value, None),

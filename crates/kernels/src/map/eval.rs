@@ -6,7 +6,7 @@ use super::lease::{Kept, Lease, Shelf};
 use super::load::Cursor;
 use super::ops;
 use super::prepare::{Line, Mode, Plan, Prepared, reserve};
-use crate::memory::{Element, KernelError, Mem};
+use crate::memory::{Element, KernelError, Mem, Truth};
 use crate::philox;
 use crate::program::RandomKey;
 
@@ -172,6 +172,7 @@ unsafe fn load(
                 let axes = prepared.axes(axes);
                 Some(match plan.size {
                     1 => cursor.load::<u8>(axes, plan.base, start, n, to),
+                    2 => cursor.load::<u16>(axes, plan.base.cast(), start, n, to.cast()).cast(),
                     4 => cursor.load::<u32>(axes, plan.base.cast(), start, n, to.cast()).cast(),
                     _ => cursor.load::<u64>(axes, plan.base.cast(), start, n, to.cast()).cast(),
                 })
@@ -271,7 +272,7 @@ impl<'a> BlockEval<'a> {
 
     /// As [`BlockEval::f32`].
     #[inline]
-    pub(crate) fn bool(&mut self, start: usize, len: usize) -> &[u8] {
+    pub(crate) fn bool(&mut self, start: usize, len: usize) -> &[Truth] {
         self.get(start, len)
     }
 

@@ -5,9 +5,11 @@ use super::BLOCK;
 use super::compile::{Compiled, Home, Input, Step};
 use super::lease::{Kept, Lease, Shelf};
 use super::load::{Axes, Cursor, SLACK};
+use crate::convert::Convert;
 use crate::isa;
 use crate::memory::{KernelError, Mem, Ty};
 use crate::program::{Dist, MAX_RANK, RandomKey, Source};
+use half::{bf16, f16};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How an input reaches the kernels.
@@ -277,10 +279,11 @@ impl<'a> Prepared<'a> {
                     let p = mem.ptr_bytes().wrapping_add(offset * ty.size());
                     // SAFETY: `check` found the element inside the window.
                     unsafe {
-                        match ty {
-                            Ty::F32 => u64::from(p.cast::<u32>().read()),
-                            Ty::Bool => u64::from(p.read()),
-                            Ty::I64 | Ty::F64 => p.cast::<u64>().read(),
+                        match ty.size() {
+                            4 => u64::from(p.cast::<u32>().read()),
+                            1 => u64::from(p.read()),
+                            2 => u64::from(p.cast::<u16>().read()),
+                            _ => p.cast::<u64>().read(),
                         }
                     }
                 }
@@ -323,6 +326,7 @@ impl<'a> Prepared<'a> {
             unsafe {
                 match plan.size {
                     1 => load::<u8>(&inner, plan.base, period, to),
+                    2 => load::<u16>(&inner, plan.base, period, to),
                     4 => load::<u32>(&inner, plan.base, period, to),
                     _ => load::<u64>(&inner, plan.base, period, to),
                 }
@@ -408,8 +412,12 @@ fn lane(x: f64, ty: Ty) -> u64 {
     match ty {
         Ty::F32 => u64::from((x as f32).to_bits()),
         Ty::I64 => x as i64 as u64,
+        Ty::I32 => u64::from(x as i32 as u32),
+        Ty::U8 => u64::from(x as u8),
         Ty::Bool => u64::from(x != 0.0),
         Ty::F64 => x.to_bits(),
+        Ty::BF16 => u64::from(Convert::<bf16>::convert(x).to_bits()),
+        Ty::F16 => u64::from(Convert::<f16>::convert(x).to_bits()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where the largest or smallest element is.
 
 use crate::levels::{lanewise, leveled, one_vector_a_turn};
-use crate::memory::{Element, KernelError, Mem, Shared, Ty};
+use crate::memory::{Element, KernelError, Mem, Shared, Truth, Ty};
 use crate::pool;
 
 /// Which element's index is wanted; the first one of several.
@@ -36,7 +36,13 @@ macro_rules! integers {
         }
     })*};
 }
-integers!(i64, u8);
+integers!(i64, i32, u8);
+impl Order for Truth {
+    #[inline(always)]
+    fn beats(a: Truth, b: Truth, max: bool) -> bool {
+        if max { a.is_true() & !b.is_true() } else { !a.is_true() & b.is_true() }
+    }
+}
 
 /// Indices of the extreme elements of `x`, seen as `[outer, len, inner]`, along `len`; `out` is i64,
 /// `[outer, inner]`. The first of equal elements wins; a NaN is beyond everything.
@@ -69,7 +75,10 @@ pub fn argreduce(
         Ty::F32 => all::<f32>(max, x, outer, len, inner, out),
         Ty::F64 => all::<f64>(max, x, outer, len, inner, out),
         Ty::I64 => all::<i64>(max, x, outer, len, inner, out),
-        Ty::Bool => all::<u8>(max, x, outer, len, inner, out),
+        Ty::I32 => all::<i32>(max, x, outer, len, inner, out),
+        Ty::U8 => all::<u8>(max, x, outer, len, inner, out),
+        Ty::Bool => all::<Truth>(max, x, outer, len, inner, out),
+        Ty::BF16 | Ty::F16 => Err(KernelError::Type("arg-reduction of such elements")),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Typed data, random programs, and what each instruction means in f64.
 
-use gradus_kernels::memory::{Mem, Ty};
+use gradus_kernels::memory::{Mem, Truth, Ty};
 use gradus_kernels::program::{Binary, Dist, Instr, MAX_RANK, Program, Source, Ternary, Unary};
 
 /// Owned elements of any type.
@@ -49,14 +49,14 @@ impl Data {
         match self {
             Data::F32(v) => Mem::read(v),
             Data::I64(v) => Mem::read(v),
-            Data::Bool(v) => Mem::read(v),
+            Data::Bool(v) => Mem::read(Truth::of(v)),
         }
     }
     pub(crate) fn write(&mut self) -> Mem<'_> {
         match self {
             Data::F32(v) => Mem::write(v),
             Data::I64(v) => Mem::write(v),
-            Data::Bool(v) => Mem::write(v),
+            Data::Bool(v) => Mem::write(Truth::of_mut(v)),
         }
     }
     fn f(&self, i: usize) -> f64 {
