@@ -4,8 +4,10 @@
 //! found. A NaN is beyond every number (last in ascending order, first in descending order) and
 //! equal to every NaN; the two zeros are equal.
 
-use crate::memory::{Element, KernelError, Mem, Shared, Ty};
+use crate::convert::Convert;
+use crate::memory::{Element, KernelError, Mem, Shared, Truth, Ty};
 use crate::pool;
+use half::{bf16, f16};
 
 /// An element type that can be sorted: as an unsigned number in the same order.
 pub(crate) trait Key: Element {
@@ -41,12 +43,24 @@ impl Key for i64 {
         self as u64 ^ 1 << 63
     }
 }
-impl Key for u8 {
-    const NARROW: bool = true;
-    #[inline(always)]
-    fn key(self) -> u64 {
-        u64::from(self)
-    }
+macro_rules! narrow {
+    ($($t:ty: |$x:ident| $key:expr;)*) => {$(
+        impl Key for $t {
+            const NARROW: bool = true;
+            #[inline(always)]
+            fn key(self) -> u64 {
+                let $x = self;
+                $key
+            }
+        }
+    )*};
+}
+narrow! {
+    i32: |x| u64::from(x as u32 ^ 1 << 31);
+    u8: |x| u64::from(x);
+    Truth: |x| u64::from(x.is_true());
+    bf16: |x| Convert::<f32>::convert(x).key();
+    f16: |x| Convert::<f32>::convert(x).key();
 }
 
 /// For each row of `n` elements, the positions of its elements in ascending (or descending) order;
@@ -68,7 +82,11 @@ pub fn argsort(descending: bool, x: Mem<'_>, n: usize, out: Mem<'_>) -> Result<(
         Ty::F32 => rows::<f32>(descending, x, n, out),
         Ty::F64 => rows::<f64>(descending, x, n, out),
         Ty::I64 => rows::<i64>(descending, x, n, out),
-        Ty::Bool => rows::<u8>(descending, x, n, out),
+        Ty::I32 => rows::<i32>(descending, x, n, out),
+        Ty::U8 => rows::<u8>(descending, x, n, out),
+        Ty::Bool => rows::<Truth>(descending, x, n, out),
+        Ty::BF16 => rows::<bf16>(descending, x, n, out),
+        Ty::F16 => rows::<f16>(descending, x, n, out),
     }
 }
 
@@ -154,7 +172,11 @@ pub fn search(
         Ty::F32 => search_of::<f32>(right, sorted, n, values, m, out),
         Ty::F64 => search_of::<f64>(right, sorted, n, values, m, out),
         Ty::I64 => search_of::<i64>(right, sorted, n, values, m, out),
-        Ty::Bool => search_of::<u8>(right, sorted, n, values, m, out),
+        Ty::I32 => search_of::<i32>(right, sorted, n, values, m, out),
+        Ty::U8 => search_of::<u8>(right, sorted, n, values, m, out),
+        Ty::Bool => search_of::<Truth>(right, sorted, n, values, m, out),
+        Ty::BF16 => search_of::<bf16>(right, sorted, n, values, m, out),
+        Ty::F16 => search_of::<f16>(right, sorted, n, values, m, out),
     }
 }
 

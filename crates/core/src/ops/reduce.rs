@@ -91,15 +91,24 @@ impl Tensor {
         }
     }
 
+    /// The error of an average of integers or of a type that only stores, as in PyTorch.
+    #[track_caller]
+    fn not_real(&self, what: &str) -> Option<Tensor> {
+        let dtype = self.peek().dtype;
+        if dtype.is_float() || recorder::error_of(self).is_some() {
+            return None;
+        }
+        let error = Error::new(Code::DType, format!("{what}: takes f32 or f64, not {dtype}"))
+            .help("say in which type to compute: `cast(DType::F32)` first");
+        Some(recorder::failed(error, Location::caller()))
+    }
+
     #[track_caller]
     fn mean_over(&self, mask: AxisMask, keep: bool) -> Tensor {
         let meta = self.peek();
         let count = (meta.shape.numel() / squeezed(&meta.shape, mask).numel().max(1)) as f64;
-        if !meta.dtype.is_float() && recorder::error_of(self).is_none() {
-            let error =
-                Error::new(Code::DType, format!("mean: takes f32 or f64, not {}", meta.dtype))
-                    .help("say in which type: `cast(DType::F32)` first");
-            return recorder::failed(error, Location::caller());
+        if let Some(failed) = self.not_real("mean") {
+            return failed;
         }
         let sum = self.reduce(Reduction::Sum, mask, keep);
         divide(&sum, count)
@@ -136,6 +145,9 @@ impl Tensor {
     fn var_over(&self, mask: AxisMask, correction: usize, keep: bool) -> Tensor {
         let shape = self.peek().shape;
         let count = shape.numel() / squeezed(&shape, mask).numel().max(1);
+        if let Some(failed) = self.not_real("var") {
+            return failed;
+        }
         let centred = self - self.mean_over(mask, true);
         let sum = centred.square().reduce(Reduction::Sum, mask, keep);
         // PyTorch divides by max(0, n - correction): NaN or infinity for too few elements.

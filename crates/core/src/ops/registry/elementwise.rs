@@ -169,6 +169,8 @@ macro_rules! binary {
                 }),
             ]
             .into_iter()
+            // Division is true division: bool and integers give f32.
+            .filter(|case| (stringify!($name), case.label) != ("div", "of bool"))
             .chain(by_zero(stringify!($name)))
             .collect(),
         },)*]
@@ -178,9 +180,6 @@ macro_rules! binary {
 /// Integers cannot be divided by 0.
 fn by_zero(name: &str) -> Option<ErrorCase> {
     match name {
-        "div" => Some(fails!("integers by zero", Argument, "div: integer division by zero", {
-            Tensor::from([1, 2, 3]) / Tensor::from([1, 0, 0])
-        })),
         "remainder" => {
             Some(fails!("integers by zero", Argument, "remainder: integer division by zero", {
                 Tensor::from([1, 2, 3]) % Tensor::from([1, 0, 0])
