@@ -44,6 +44,20 @@ pub fn inference<R>(f: impl FnOnce() -> R) -> R {
     )
 }
 
+/// Layers behave as in evaluation, and gradients flow: to train behind a layer whose statistics
+/// stay as they are, or for the gradient of an input of a finished model.
+///
+/// ```
+/// use gradus_core::{Tensor, evaluation, is_training};
+/// let x = Tensor::from([1.0, 2.0]).with_grad();
+/// let y = evaluation(|| if is_training() { x.clone() } else { &x * 3.0 });
+/// assert_eq!(y.sum().grad(&x)?.to_vec::<f32>()?, [3.0, 3.0]);
+/// # Ok::<(), gradus_core::Error>(())
+/// ```
+pub fn evaluation<R>(f: impl FnOnce() -> R) -> R {
+    with_mode(|m| m.training = false, f)
+}
+
 /// Training mode again, inside an evaluation (Monte-Carlo dropout).
 pub fn training<R>(f: impl FnOnce() -> R) -> R {
     with_mode(|m| m.training = true, f)

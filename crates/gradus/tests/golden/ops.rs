@@ -34,14 +34,15 @@ mod reductions;
 mod scans;
 mod sorting;
 
-use crate::harness::{Call, Family, Line, Out, Outcome, Report, close, guarded, text};
-use crate::store::{Store, index};
-use gradus::{Array, Code, DType, Error, Tensor};
+use crate::compare::{self, deviation, list};
+use crate::harness::{Call, Family, Line, Out, Outcome, Report, guarded, text};
+use crate::store::{Files, Store, index};
+use gradus::{Code, Error, Tensor};
 use serde_json::Value;
 use std::path::Path;
 
 /// How PyTorch's functions are written here.
-fn lines() -> Vec<Line> {
+pub(crate) fn lines() -> Vec<Line> {
     [
         elementwise::lines(),
         activations::lines(),
@@ -59,24 +60,17 @@ fn lines() -> Vec<Line> {
     .concat()
 }
 
-/// Runs the family, if the folder has it.
+/// Runs the family.
 pub(crate) fn run(folder: &Path, report: &mut Report) {
-    let folder = folder.join("ops");
-    let Some(index) = index(&folder, report) else { return };
-    let lines = lines();
+    let Some(index) = index(folder, "index.json", report) else { return };
+    let (lines, files) = (lines(), Files::new(folder));
     for (name, why) in out_of_scope::REASONS {
         if lines.iter().any(|line| line.0 == *name) {
-            let what = format!("ops {name}");
-            report.add(
-                &what,
-                "the table",
-                Outcome::Failed(format!(
-                    "it has a line, and `out_of_scope.rs` says: {why}; take it out there"
-                )),
-            );
+            let why = format!("it has a line; take it out of `out_of_scope.rs` (`{why}`)");
+            report.add(&format!("ops {name}"), "the table", Outcome::Failed(why));
         }
     }
-    for entry in index["ops"].as_array().map_or(&[][..], Vec::as_slice) {
+    for entry in list(&index["ops"]) {
         let name = text(&entry["name"]);
         let mut what = format!("ops {name}");
         if !report.takes(&what) {
@@ -85,8 +79,7 @@ pub(crate) fn run(folder: &Path, report: &mut Report) {
         if let Some(variant) = entry["variant"].as_str().filter(|v| !v.is_empty()) {
             what = format!("{what} {variant}");
         }
-        let samples = entry["samples"].as_array().map_or(&[][..], Vec::as_slice);
-        let errors = entry["errors"].as_array().map_or(&[][..], Vec::as_slice);
+        let (samples, errors) = (list(&entry["samples"]), list(&entry["errors"]));
         let Some(&(_, family, f)) = lines.iter().find(|line| line.0 == name) else {
             let why = out_of_scope::REASONS.iter().find(|(n, _)| *n == name);
             let why = why.map_or("Gradus has no such operation", |(_, why)| why);
@@ -95,20 +88,19 @@ pub(crate) fn run(folder: &Path, report: &mut Report) {
             }
             continue;
         };
-        let bytes = match entry["file"].as_str().map(|file| std::fs::read(folder.join(file))) {
-            None => Vec::new(),
-            Some(Ok(bytes)) => bytes,
-            Some(Err(error)) => {
-                report.add(&what, "its file", Outcome::Failed(error.to_string()));
+        let file = match files.get(&entry["file"]) {
+            Ok(file) => file,
+            Err(why) => {
+                report.add(&what, "its file", Outcome::Failed(why));
                 continue;
             }
         };
         for v in samples {
-            let outcome = guarded(|| sample(&Store::new(&bytes)?, v, family, f));
+            let outcome = guarded(|| sample(&Store::new(&file), v, family, f));
             report.add(&what, &format!("sample {}", v["id"]), outcome);
         }
         for (i, v) in errors.iter().enumerate() {
-            let outcome = guarded(|| must_fail(&Store::new(&bytes)?, v, f));
+            let outcome = guarded(|| Ok(must_fail(&Store::new(&file), v, f)));
             report.add(&what, &format!("must fail {i}"), outcome);
         }
     }
@@ -116,16 +108,29 @@ pub(crate) fn run(folder: &Path, report: &mut Report) {
 
 /// Compares a sample's outputs and gradients.
 fn sample(
-    store: &Store<'_>,
+    store: &Store,
     v: &Value,
     family: Family,
     f: fn(&Call) -> Out,
 ) -> Result<Outcome, String> {
-    let call = match store.call(v) {
-        Ok(call) => call,
-        Err(why) => return Ok(Outcome::OutOfScope(why)),
-    };
-    let outputs = match f(&call) {
+    if v["mutated"].as_object().is_some_and(|m| !m.is_empty()) || !list(&v["mutated"]).is_empty() {
+        return Ok(Outcome::OutOfScope("a call that changes its inputs".into()));
+    }
+    match store.call(v) {
+        Ok(call) => compared(store, v, &call, family.tolerances(), f),
+        Err(why) => Ok(Outcome::OutOfScope(why)),
+    }
+}
+
+/// Compares what a call gives, and the gradients of its inputs.
+pub(crate) fn compared(
+    store: &Store,
+    v: &Value,
+    call: &Call,
+    tolerances: (f64, f64),
+    f: fn(&Call) -> Out,
+) -> Result<Outcome, String> {
+    let outputs = match f(call) {
         Ok(outputs) => outputs,
         Err(why) => return Ok(Outcome::OutOfScope(why)),
     };
@@ -139,65 +144,30 @@ fn sample(
     {
         return Ok(Outcome::OutOfScope("PyTorch lets a scalar have an axis 0".into()));
     }
-    compare(store, v, family, &outputs)?;
+    let total = compare::outputs(store, v, &outputs, tolerances.0.max(deviation(v, 0)))?;
+    let gradients = compare::gradients(total.as_ref())?;
+    let tolerance = tolerances.1.max(deviation(v, 1));
+    let of_inputs = ["grads", "input_grads"].iter().flat_map(|key| list(&v[key]));
+    for entry in of_inputs {
+        let of = entry["of"].as_str().ok_or("a gradient of nothing")?;
+        let have = gradients.as_ref().and_then(|g| g.of(&store.tensor(of).ok()?));
+        compare::gradient(store, of, have, &store.array(of)?, &entry["grad"], tolerance)?;
+    }
+    for (name, grad) in v["param_grads"].as_object().into_iter().flatten() {
+        let of = text(&v["state"][name]);
+        let have = gradients.as_ref().and_then(|g| g.of(&store.tensor(of).ok()?));
+        compare::gradient(store, name, have, &store.array(of)?, grad, tolerance)?;
+    }
     Ok(Outcome::Passed)
 }
 
-fn compare(store: &Store<'_>, v: &Value, family: Family, outputs: &[Tensor]) -> Result<(), String> {
-    let deviation = |i: usize| 10.0 * v["f64_dev"][i].as_f64().unwrap_or(0.0);
-    let (output_tolerance, gradient_tolerance) = family.tolerances();
-    let wanted = v["outputs"].as_array().ok_or("outputs that are no list")?;
-    if wanted.len() != outputs.len() {
-        return Err(format!("{} outputs, PyTorch has {}", outputs.len(), wanted.len()));
-    }
-    for (i, (have, want)) in outputs.iter().zip(wanted).enumerate() {
-        let want = store.expected(want)?;
-        let have = have.to_array().map_err(|e| e.to_string())?;
-        close(&format!("output {i}"), &have, &want, output_tolerance.max(deviation(0)))?;
-    }
-    let mut total: Option<Tensor> = None;
-    for entry in v["cotangents"].as_array().ok_or("no cotangents")? {
-        let at = wanted.iter().position(|w| w["tensor"] == entry["of"]).ok_or("no such output")?;
-        let cotangent = store.array(entry["cot"].as_str().ok_or("a cotangent")?)?;
-        let part = (&outputs[at] * Tensor::from(cotangent)).sum();
-        total = Some(match total {
-            Some(sum) => sum + part,
-            None => part,
-        });
-    }
-    for entry in v["grads"].as_array().ok_or("no gradients")? {
-        let of = entry["of"].as_str().ok_or("a gradient of nothing")?;
-        let x = store.tensor(of)?;
-        let total = total.as_ref().ok_or("gradients without cotangents")?;
-        let have = match total.grad(&x) {
-            Ok(g) => g.to_array().map_err(|e| e.to_string())?,
-            // The input does not influence the outputs.
-            Err(e) if e.code() == Code::Gradient => {
-                let shape = x.shape().map_err(|e| e.to_string())?;
-                Array::zeros(shape, DType::F32).map_err(|e| e.to_string())?
-            }
-            Err(e) => return Err(e.to_string()),
-        };
-        let want = match entry["grad"].as_str() {
-            Some(name) => store.array(name)?,
-            None => Array::zeros(have.shape(), have.dtype()).map_err(|e| e.to_string())?,
-        };
-        close(&format!("gradient of {of}"), &have, &want, gradient_tolerance.max(deviation(1)))?;
-    }
-    Ok(())
-}
-
 /// A call that must fail, when recorded or when its value is read.
-fn must_fail(store: &Store<'_>, v: &Value, f: fn(&Call) -> Out) -> Result<Outcome, String> {
-    let call = match store.call(v) {
-        Ok(call) => call,
-        Err(why) => return Ok(Outcome::OutOfScope(why)),
-    };
-    Ok(match f(&call) {
+fn must_fail(store: &Store, v: &Value, f: fn(&Call) -> Out) -> Outcome {
+    match store.call(v).and_then(|call| f(&call)) {
         Err(why) => Outcome::OutOfScope(why),
         Ok(outputs) => match outputs.iter().map(Tensor::to_array).find(Result::is_err) {
             Some(_) => Outcome::Passed,
             None => Outcome::Failed(format!("no error, but PyTorch says: {}", v["error"])),
         },
-    })
+    }
 }

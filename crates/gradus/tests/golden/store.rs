@@ -1,40 +1,116 @@
 //! Arrays of a file of golden values, and the arguments that name them.
 
+use crate::compare::list;
 use crate::harness::{Arg, Call, Outcome, Report};
 use gradus::{Array, Rng, Shape, Tensor};
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-/// Tensors of one file, made once, so that the same name is the same tensor.
-pub(crate) struct Store<'a> {
-    file: Option<SafeTensors<'a>>,
+/// Where the data of a tensor are, its type and sizes.
+type Entry = (Range<usize>, Dtype, Vec<usize>);
+
+/// A file of tensors.
+#[derive(Clone, Default)]
+pub(crate) struct Bundle {
+    bytes: Rc<Vec<u8>>,
+    tensors: Rc<HashMap<String, Entry>>,
+}
+
+impl Bundle {
+    /// Reads a file.
+    pub(crate) fn read(path: &Path) -> Result<Bundle, String> {
+        let tell = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+        let bytes = std::fs::read(path).map_err(|e| tell(&e))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|e| tell(&e))?;
+        let start = bytes.as_ptr() as usize;
+        let place = |(name, view): (String, TensorView<'_>)| {
+            let at = view.data().as_ptr() as usize - start;
+            (name, (at..at + view.data().len(), view.dtype(), view.shape().to_vec()))
+        };
+        let tensors = Rc::new(file.tensors().into_iter().map(place).collect());
+        Ok(Bundle { bytes: Rc::new(bytes), tensors })
+    }
+
+    /// A tensor; one that was cut along its first axis is put together.
+    pub(crate) fn array(&self, name: &str) -> Result<Array, String> {
+        if let Some((range, dtype, sizes)) = self.tensors.get(name) {
+            return array(&self.bytes[range.clone()], *dtype, sizes);
+        }
+        let mut data = Vec::new();
+        let mut first: Option<(Dtype, Vec<usize>)> = None;
+        for i in 0.. {
+            let Some((range, dtype, sizes)) = self.tensors.get(&format!("{name}.{i}")) else {
+                break;
+            };
+            data.extend_from_slice(&self.bytes[range.clone()]);
+            match &mut first {
+                None => first = Some((*dtype, sizes.clone())),
+                Some((_, all)) if all.is_empty() || sizes.is_empty() => break,
+                Some((_, all)) => all[0] += sizes[0],
+            }
+        }
+        let (dtype, sizes) = first.ok_or_else(|| format!("no tensor `{name}`"))?;
+        array(&data, dtype, &sizes)
+    }
+
+    /// Names of all tensors.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+}
+
+/// Tensors from the bytes of a file.
+fn array(data: &[u8], dtype: Dtype, sizes: &[usize]) -> Result<Array, String> {
+    let shape = Shape::new(sizes);
+    let array = match dtype {
+        Dtype::F32 => Array::new(shape, &chunks::<4, f32>(data, f32::from_le_bytes)),
+        Dtype::F64 => Array::new(shape, &chunks::<8, f64>(data, f64::from_le_bytes)),
+        Dtype::I64 => Array::new(shape, &chunks::<8, i64>(data, i64::from_le_bytes)),
+        Dtype::BOOL => Array::new(shape, &data.iter().map(|&b| b != 0).collect::<Vec<_>>()),
+        other => return Err(format!("elements of type {other:?}")),
+    };
+    array.map_err(|e| e.to_string())
+}
+
+/// The files of a folder, each read once.
+pub(crate) struct Files {
+    folder: PathBuf,
+    read: RefCell<HashMap<String, Result<Bundle, String>>>,
+}
+
+impl Files {
+    pub(crate) fn new(folder: &Path) -> Files {
+        Files { folder: folder.to_path_buf(), read: RefCell::default() }
+    }
+
+    /// The file that a JSON value names; an empty one if it names none.
+    pub(crate) fn get(&self, name: &Value) -> Result<Bundle, String> {
+        let Some(name) = name.as_str() else { return Ok(Bundle::default()) };
+        let mut read = self.read.borrow_mut();
+        let read = read.entry(name.to_string());
+        read.or_insert_with(|| Bundle::read(&self.folder.join(name))).clone()
+    }
+}
+
+/// Tensors of one case, made once, so that the same name is the same tensor.
+pub(crate) struct Store {
+    file: Bundle,
     made: RefCell<HashMap<String, Tensor>>,
 }
 
-impl<'a> Store<'a> {
-    /// Tensors of a file's bytes; of nothing, if they are none.
-    pub(crate) fn new(bytes: &'a [u8]) -> Result<Store<'a>, String> {
-        let file = match bytes {
-            [] => None,
-            some => Some(SafeTensors::deserialize(some).map_err(|e| e.to_string())?),
-        };
-        Ok(Store { file, made: RefCell::default() })
+impl Store {
+    pub(crate) fn new(file: &Bundle) -> Store {
+        Store { file: file.clone(), made: RefCell::default() }
     }
 
     pub(crate) fn array(&self, name: &str) -> Result<Array, String> {
-        let file = self.file.as_ref().ok_or("no file")?;
-        let view = file.tensor(name).map_err(|e| format!("{name}: {e}"))?;
-        let (shape, data) = (Shape::new(view.shape()), view.data());
-        let array = match view.dtype() {
-            Dtype::F32 => Array::new(shape, &chunks::<4, f32>(data, f32::from_le_bytes)),
-            Dtype::I64 => Array::new(shape, &chunks::<8, i64>(data, i64::from_le_bytes)),
-            Dtype::BOOL => Array::new(shape, &data.iter().map(|&b| b != 0).collect::<Vec<_>>()),
-            other => return Err(format!("elements of type {other:?}")),
-        };
-        array.map_err(|e| e.to_string())
+        self.file.array(name)
     }
 
     pub(crate) fn tensor(&self, name: &str) -> Result<Tensor, String> {
@@ -85,7 +161,7 @@ impl<'a> Store<'a> {
                         Arg::Slice(parts.iter().map(|v| self.arg(v)).collect::<Result<_, _>>()?)
                     }
                     ("ellipsis", _) => Arg::Ellipsis,
-                    ("scalar_type", Value::String(_)) => Arg::Dtype,
+                    ("scalar_type", Value::String(s)) => Arg::Dtype(s.clone()),
                     _ => return Err(format!("an argument of kind `{key}`")),
                 }
             }
@@ -93,26 +169,16 @@ impl<'a> Store<'a> {
     }
 
     pub(crate) fn call(&self, v: &Value) -> Result<Call, String> {
-        let kwargs = v["kwargs"].as_object().ok_or("no kwargs")?;
-        Ok(Call {
-            input: self.arg(&v["input"])?,
-            args: v["args"]
-                .as_array()
-                .ok_or("no args")?
-                .iter()
-                .map(|v| self.arg(v))
-                .collect::<Result<_, _>>()?,
-            kwargs: kwargs
-                .iter()
-                .map(|(k, v)| Ok((k.clone(), self.arg(v)?)))
-                .collect::<Result<_, String>>()?,
-            asked: RefCell::default(),
-        })
+        let args: Result<_, _> = list(&v["args"]).iter().map(|v| self.arg(v)).collect();
+        let kwargs = v["kwargs"].as_object().into_iter().flatten();
+        let kwargs: Result<_, String> =
+            kwargs.map(|(k, v)| Ok((k.clone(), self.arg(v)?))).collect();
+        Ok(Call::new(self.arg(&v["input"])?, args?, kwargs?))
     }
 }
 
-pub(crate) fn chunks<const N: usize, T>(data: &[u8], f: fn([u8; N]) -> T) -> Vec<T> {
-    data.chunks_exact(N).map(|b| f(b.try_into().unwrap())).collect()
+fn chunks<const N: usize, T>(data: &[u8], f: fn([u8; N]) -> T) -> Vec<T> {
+    data.as_chunks::<N>().0.iter().map(|b| f(*b)).collect()
 }
 
 /// A leaf; with gradients if it can have them.
@@ -121,9 +187,9 @@ fn leaf(array: &Array) -> Tensor {
     if array.dtype().is_float() { t.with_grad() } else { t }
 }
 
-/// A folder's `index.json`; a failure if it cannot be read, nothing if the folder is absent.
-pub(crate) fn index(folder: &Path, report: &mut Report) -> Option<Value> {
-    let path = folder.join("index.json");
+/// An index file; a failure if it cannot be read.
+pub(crate) fn index(folder: &Path, name: &str, report: &mut Report) -> Option<Value> {
+    let path = folder.join(name);
     let read = std::fs::read(&path).map_err(|e| e.to_string());
     let parsed = read.and_then(|b| serde_json::from_slice(&b).map_err(|e| e.to_string()));
     match parsed {
@@ -136,16 +202,15 @@ pub(crate) fn index(folder: &Path, report: &mut Report) -> Option<Value> {
 }
 
 /// A tensor that is written into the index.
-pub(crate) fn inline_tensor(v: &Value) -> Result<Tensor, String> {
-    let sizes: Vec<usize> = v["shape"]
-        .as_array()
-        .ok_or("no shape")?
-        .iter()
-        .map(|d| d.as_u64().unwrap() as usize)
-        .collect();
+fn inline_tensor(v: &Value) -> Result<Tensor, String> {
+    let sizes = v["shape"].as_array().ok_or("no shape")?;
+    let sizes: Option<Vec<usize>> = sizes.iter().map(|d| d.as_u64().map(|d| d as usize)).collect();
+    let shape = Shape::new(&sizes.ok_or("sizes that are no numbers")?);
     let values = v["values"].as_array();
-    let number = |v: &Value| v.as_f64().unwrap_or(f64::NAN);
-    let shape = Shape::new(&sizes);
+    let number = |v: &Value| match v["float"].as_str() {
+        Some(s) => s.parse().unwrap_or(f64::NAN),
+        None => v.as_f64().unwrap_or(f64::NAN),
+    };
     let made = match (v["dtype"].as_str(), values) {
         (Some("float32"), None) => Rng::new(1).uniform(shape, -1.0, 1.0),
         (Some("float32"), Some(v)) => {
@@ -153,10 +218,12 @@ pub(crate) fn inline_tensor(v: &Value) -> Result<Tensor, String> {
         }
         (Some("float64"), Some(v)) => Array::new(shape, &v.iter().map(number).collect::<Vec<_>>()),
         (Some("int64"), Some(v)) => {
-            Array::new(shape, &v.iter().map(|v| v.as_i64().unwrap()).collect::<Vec<_>>())
+            let whole: Option<Vec<i64>> = v.iter().map(Value::as_i64).collect();
+            Array::new(shape, &whole.ok_or("an int64 that is none")?)
         }
         (Some("bool"), Some(v)) => {
-            Array::new(shape, &v.iter().map(|v| v.as_bool().unwrap()).collect::<Vec<_>>())
+            let truths: Option<Vec<bool>> = v.iter().map(Value::as_bool).collect();
+            Array::new(shape, &truths.ok_or("a bool that is none")?)
         }
         (dtype, _) => return Err(format!("elements of type {}", dtype.unwrap_or("?"))),
     };

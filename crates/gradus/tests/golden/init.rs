@@ -1,0 +1,159 @@
+//! Initialisers, from `optim/init.json`: moments and bounds of a draw, exact values where there are
+//! any, gains, and what layers start with.
+
+use crate::compare::list;
+use crate::harness::{Outcome, Report, close, guarded, text};
+use crate::store::{Files, index};
+use gradus::Array;
+use gradus::nn::init::{self, Fan, Nonlinearity};
+use gradus::nn::{Linear, ModuleExt};
+use serde_json::Value;
+use std::path::Path;
+
+/// Runs the part.
+pub(crate) fn run(folder: &Path, files: &Files, report: &mut Report) {
+    let Some(index) = index(folder, "init.json", report) else { return };
+    gradus::seed(20261);
+    for case in list(&index["inits"]) {
+        let what = format!("optim init {}", text(&case["init"]));
+        if report.takes(&what) {
+            report.add(&what, &case["shape"].to_string(), guarded(|| law(case)));
+        }
+    }
+    for case in list(&index["exact"]) {
+        let what = format!("optim init {}", text(&case["init"]));
+        if report.takes(&what) {
+            let exact =
+                || exact(case, &files.get(&index["exact_file"])?.array(text(&case["tensor"]))?);
+            report.add(&what, "exact", guarded(exact));
+        }
+    }
+    for case in list(&index["gains"]) {
+        if report.takes("optim init gain") {
+            let name = case["nonlinearity"].to_string();
+            report.add("optim init gain", &name, guarded(|| gain(case)));
+        }
+    }
+    for case in list(&index["defaults"]) {
+        let what = format!("optim init of {}", text(&case["module"]));
+        if report.takes(&what) {
+            report.add(&what, "default", guarded(|| default(case)));
+        }
+    }
+}
+
+fn array(case: &Value) -> Result<Array, String> {
+    let options = &case["options"];
+    let sizes: Vec<usize> =
+        list(&case["shape"]).iter().filter_map(|d| Some(d.as_u64()? as usize)).collect();
+    let number =
+        |name: &str, default: f64| options.get(name).and_then(Value::as_f64).unwrap_or(default);
+    let fan = if options["mode"] == "fan_out" { Fan::Out } else { Fan::In };
+    let follows = match options["nonlinearity"].as_str() {
+        Some("leaky_relu") => Nonlinearity::LeakyRelu(number("a", 0.0)),
+        None | Some("relu") => Nonlinearity::Relu,
+        Some(other) => return Err(format!("the nonlinearity {other}")),
+    };
+    let gain = number("gain", 1.0);
+    let made = match text(&case["init"]) {
+        "xavier_uniform" => init::xavier_uniform(&sizes, gain),
+        "xavier_normal" => init::xavier_normal(&sizes, gain),
+        "kaiming_uniform" => init::kaiming_uniform(&sizes, fan, follows),
+        "kaiming_normal" => init::kaiming_normal(&sizes, fan, follows),
+        "uniform" => init::uniform(&sizes, number("a", 0.0) as f32, number("b", 1.0) as f32),
+        "normal" => init::normal(&sizes, number("mean", 0.0) as f32, number("std", 1.0) as f32),
+        _ => return Err("Gradus has no such initialiser".into()),
+    };
+    made.map_err(|e| e.to_string())
+}
+
+fn moments(values: &[f64]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    (mean, (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt())
+}
+
+/// Whether a draw has the law's mean, deviation and bounds.
+fn law(case: &Value) -> Result<Outcome, String> {
+    let expect = &case["expect"];
+    let values = match array(case) {
+        Ok(array) => array.to_f64(),
+        Err(why) => return Ok(Outcome::OutOfScope(why)),
+    };
+    let number = |name: &str| expect.get(name).and_then(Value::as_f64);
+    let (Some(law_mean), Some(law_std)) = (number("mean"), number("std")) else {
+        return Ok(Outcome::OutOfScope("a law without mean and deviation".into()));
+    };
+    let ((mean, std), n) = (moments(&values), values.len() as f64);
+    // Five standard errors of a mean and, about, of a standard deviation.
+    if (mean - law_mean).abs() > 5.0 * law_std / n.sqrt() {
+        return Err(format!("the mean of {n} values is {mean}, the law's {law_mean}"));
+    }
+    if (std / law_std - 1.0).abs() > 5.0 / n.sqrt() {
+        return Err(format!("the deviation of {n} values is {std}, the law's {law_std}"));
+    }
+    let bounds = match number("bound") {
+        Some(bound) => Some((-bound, bound)),
+        None => number("min_allowed").zip(number("max_allowed")),
+    };
+    if let Some((low, high)) = bounds {
+        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let (slack, reach) = (1e-6 * (high - low), 0.01 * (high - low));
+        if least < low - slack || most > high + slack {
+            return Err(format!("values in [{least}, {most}], the law's in [{low}, {high}]"));
+        }
+        if least > low + reach || most < high - reach {
+            return Err(format!("values reach only from {least} to {most} in [{low}, {high}]"));
+        }
+    }
+    Ok(Outcome::Passed)
+}
+
+fn exact(case: &Value, want: &Array) -> Result<Outcome, String> {
+    match array(case) {
+        Ok(have) => close(text(&case["init"]), &have, want, 0.0).map(|()| Outcome::Passed),
+        Err(why) => Ok(Outcome::OutOfScope(why)),
+    }
+}
+
+fn gain(case: &Value) -> Result<Outcome, String> {
+    let gain = match text(&case["nonlinearity"]) {
+        "linear" | "conv2d" => Nonlinearity::Linear,
+        "sigmoid" => Nonlinearity::Sigmoid,
+        "tanh" => Nonlinearity::Tanh,
+        "relu" => Nonlinearity::Relu,
+        "leaky_relu" => Nonlinearity::LeakyRelu(case["param"].as_f64().unwrap_or(0.01)),
+        "selu" => Nonlinearity::Selu,
+        _ => return Ok(Outcome::OutOfScope("the nonlinearity".into())),
+    };
+    let (have, want) = (gain.gain(), case["gain"].as_f64().ok_or("no gain")?);
+    if (have - want).abs() > 1e-12 {
+        return Err(format!("the gain is {have}, PyTorch's {want}"));
+    }
+    Ok(Outcome::Passed)
+}
+
+/// Whether a new layer's parameters have their law.
+fn default(case: &Value) -> Result<Outcome, String> {
+    let module = text(&case["module"]);
+    let numbers: Vec<usize> = module
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|digits| digits.parse().ok())
+        .collect();
+    let layer = match (module.split('(').next(), numbers.as_slice()) {
+        (Some("Linear"), &[a, b]) => Linear::new(a, b),
+        _ => return Ok(Outcome::OutOfScope("Gradus has no such layer".into())),
+    };
+    for (name, param) in layer.named_parameters() {
+        let bound = case[format!("{name}_bound")].as_f64().ok_or("no bound")?;
+        let values = param.get().map_err(|e| e.to_string())?.to_f64();
+        let most = values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+        if most > bound * (1.0 + 1e-6) || most < 0.9 * bound {
+            return Err(format!(
+                "{name} is in [-{most}, {most}], PyTorch's in [-{bound}, {bound}]"
+            ));
+        }
+    }
+    Ok(Outcome::Passed)
+}

@@ -1,0 +1,196 @@
+//! The family `modules`: layers and losses, from `modules/index.json`.
+//!
+//! Layers of Gradus are built, loaded with the state, and run. Where Gradus has a function instead
+//! of a layer (losses are functions here, and so are most activations), that function is called
+//! with the constructor's arguments, the state and the inputs, as its line in `ops/` says.
+
+use crate::compare::{self, deviation, list};
+use crate::harness::{Arg, Call, Outcome, Report, guarded, text};
+use crate::ops;
+use crate::store::{Files, Store, index};
+use gradus::nn::{
+    Dropout, Gelu, GeluTanh, Identity, Layer, Linear, ModuleExt, Relu, Sigmoid, StateDict, Tanh,
+};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+/// Of outputs, and of gradients.
+const TOLERANCES: (f64, f64) = (1e-5, 2e-5);
+
+/// Modules that are functions here.
+const FUNCTIONS: &[(&str, &str)] = &[
+    ("BCELoss", "nn.functional.binary_cross_entropy"),
+    ("BCEWithLogitsLoss", "nn.functional.binary_cross_entropy_with_logits"),
+    ("CELU", "nn.functional.celu"),
+    ("CosineEmbeddingLoss", "nn.functional.cosine_embedding_loss"),
+    ("CrossEntropyLoss", "nn.functional.cross_entropy"),
+    ("ELU", "nn.functional.elu"),
+    ("GLU", "nn.functional.glu"),
+    ("GaussianNLLLoss", "nn.functional.gaussian_nll_loss"),
+    ("Hardshrink", "nn.functional.hardshrink"),
+    ("Hardswish", "nn.functional.hardswish"),
+    ("Hardtanh", "nn.functional.hardtanh"),
+    ("HingeEmbeddingLoss", "nn.functional.hinge_embedding_loss"),
+    ("HuberLoss", "nn.functional.huber_loss"),
+    ("KLDivLoss", "nn.functional.kl_div"),
+    ("L1Loss", "nn.functional.l1_loss"),
+    ("LeakyReLU", "nn.functional.leaky_relu"),
+    ("LogSigmoid", "nn.functional.logsigmoid"),
+    ("LogSoftmax", "log_softmax"),
+    ("MSELoss", "nn.functional.mse_loss"),
+    ("MarginRankingLoss", "nn.functional.margin_ranking_loss"),
+    ("Mish", "nn.functional.mish"),
+    ("MultiLabelMarginLoss", "nn.functional.multilabel_margin_loss"),
+    ("MultiLabelSoftMarginLoss", "nn.functional.multilabel_soft_margin_loss"),
+    ("MultiMarginLoss", "nn.functional.multi_margin_loss"),
+    ("NLLLoss", "nn.functional.nll_loss"),
+    ("PoissonNLLLoss", "nn.functional.poisson_nll_loss"),
+    ("ReLU6", "nn.functional.relu6"),
+    ("SELU", "nn.functional.selu"),
+    ("SiLU", "nn.functional.silu"),
+    ("SmoothL1Loss", "nn.functional.smooth_l1_loss"),
+    ("SoftMarginLoss", "nn.functional.soft_margin_loss"),
+    ("Softmax", "softmax"),
+    ("Softmin", "nn.functional.softmin"),
+    ("Softplus", "nn.functional.softplus"),
+    ("Softshrink", "nn.functional.softshrink"),
+    ("Softsign", "nn.functional.softsign"),
+    ("Tanhshrink", "nn.functional.tanhshrink"),
+    ("Threshold", "nn.functional.threshold"),
+    ("TripletMarginLoss", "nn.functional.triplet_margin_loss"),
+];
+
+/// A layer of Gradus with these constructor arguments; none, if there is no such layer.
+fn layer(name: &str, c: &Call) -> Result<Option<Box<dyn Layer>>, String> {
+    Ok(Some(match name {
+        "Linear" => {
+            let sizes = (c.get(0, "in_features").size()?, c.get(1, "out_features").size()?);
+            let layer = Linear::new(sizes.0, sizes.1);
+            match c.get(2, "bias") {
+                Arg::Truth(false) => Box::new(layer.no_bias()),
+                _ => Box::new(layer),
+            }
+        }
+        "Dropout" => Box::new(Dropout::new(c.get(0, "p").real()?)),
+        "GELU" => match c.get(0, "approximate") {
+            Arg::Text(how) if how == "tanh" => Box::new(GeluTanh),
+            _ => Box::new(Gelu),
+        },
+        "Identity" => Box::new(Identity),
+        "ReLU" => Box::new(Relu),
+        "Sigmoid" => Box::new(Sigmoid),
+        "Tanh" => Box::new(Tanh),
+        _ => return Ok(None),
+    }))
+}
+
+/// Runs the family.
+pub(crate) fn run(folder: &Path, report: &mut Report) {
+    let Some(index) = index(folder, "index.json", report) else { return };
+    let (lines, files) = (ops::lines(), Files::new(folder));
+    let lines: HashMap<_, _> = lines.into_iter().map(|(name, _, f)| (name, f)).collect();
+    for module in list(&index["modules"]) {
+        let name = text(&module["name"]);
+        let what = format!("modules {name}");
+        if !report.takes(&what) {
+            continue;
+        }
+        let file = match files.get(&module["file"]) {
+            Ok(file) => file,
+            Err(why) => {
+                report.add(&what, "its file", Outcome::Failed(why));
+                continue;
+            }
+        };
+        let function = FUNCTIONS.iter().find(|(module, _)| *module == name);
+        let function = function.and_then(|(_, function)| lines.get(function));
+        for v in list(&module["cases"]) {
+            let outcome = guarded(|| {
+                let store = Store::new(&file);
+                let (ctor, call) = match (constructor(&store, v), forward(&store, v)) {
+                    (Ok(ctor), Ok(call)) => (ctor, call),
+                    (Err(why), _) | (_, Err(why)) => return Ok(Outcome::OutOfScope(why)),
+                };
+                let run = || match (layer(name, &ctor), function) {
+                    (Err(why), _) => Ok(Outcome::OutOfScope(why)),
+                    (Ok(Some(layer)), _) => compared(&store, v, &*layer, &ctor, &call),
+                    (Ok(None), Some(f)) => ops::compared(&store, v, &call, TOLERANCES, *f),
+                    (Ok(None), None) => {
+                        Ok(Outcome::OutOfScope("Gradus has no such layer".to_string()))
+                    }
+                };
+                if v["mode"] == "eval" { gradus::evaluation(run) } else { run() }
+            });
+            report.add(&what, &format!("case {}", v["id"]), outcome);
+        }
+    }
+}
+
+fn arguments(store: &Store, v: &Value) -> Result<BTreeMap<String, Arg>, String> {
+    let map = v.as_object().into_iter().flatten();
+    map.map(|(name, v)| Ok((name.clone(), store.arg(v)?))).collect()
+}
+
+/// The constructor's arguments, all by name.
+fn constructor(store: &Store, v: &Value) -> Result<Call, String> {
+    Ok(Call::new(Arg::None, Vec::new(), arguments(store, &v["ctor"])?))
+}
+
+/// The call of the module as one of a function: inputs, then constructor's arguments and state.
+fn forward(store: &Store, v: &Value) -> Result<Call, String> {
+    let mut kwargs = arguments(store, &v["kwargs"])?;
+    kwargs.extend(arguments(store, &v["ctor"])?);
+    for (name, tensor) in v["state"].as_object().into_iter().flatten() {
+        kwargs.insert(name.clone(), Arg::Tensor(store.tensor(text(tensor))?));
+    }
+    let inputs: Result<Vec<Arg>, String> =
+        list(&v["inputs"]).iter().map(|v| store.arg(v)).collect();
+    let mut inputs = inputs?.into_iter();
+    let first = inputs.next().or_else(|| kwargs.remove("input"));
+    Ok(Call::new(first.ok_or("no input")?, inputs.collect(), kwargs))
+}
+
+/// Compares what a layer gives, and the gradients of inputs and parameters.
+fn compared(
+    store: &Store,
+    v: &Value,
+    layer: &dyn Layer,
+    ctor: &Call,
+    call: &Call,
+) -> Result<Outcome, String> {
+    if let Some(left) = ctor.ignored() {
+        return Ok(Outcome::OutOfScope(left));
+    }
+    if !call.args.is_empty() {
+        return Ok(Outcome::OutOfScope("a layer of several inputs".into()));
+    }
+    let mut state = StateDict::new();
+    for (name, tensor) in v["state"].as_object().into_iter().flatten() {
+        state.insert(name.clone(), store.array(text(tensor))?);
+    }
+    layer.load_state_dict(&state).map_err(|e| e.to_string())?;
+    let output = layer.forward(&call.x()?);
+    let total = compare::outputs(store, v, &[output], TOLERANCES.0.max(deviation(v, 0)))?;
+    let gradients = compare::gradients(total.as_ref())?;
+    let tolerance = TOLERANCES.1.max(deviation(v, 1));
+    for entry in list(&v["input_grads"]) {
+        let of = entry["of"].as_str().ok_or("a gradient of nothing")?;
+        let have = gradients.as_ref().and_then(|g| g.of(&store.tensor(of).ok()?));
+        compare::gradient(store, of, have, &store.array(of)?, &entry["grad"], tolerance)?;
+    }
+    let params: HashMap<_, _> = layer.named_parameters().into_iter().collect();
+    for (name, grad) in v["param_grads"].as_object().into_iter().flatten() {
+        let param = params.get(name).ok_or_else(|| format!("no parameter `{name}`"))?;
+        let have = gradients.as_ref().and_then(|g| g.get(param));
+        let like = param.get().map_err(|e| e.to_string())?;
+        compare::gradient(store, name, have, &like, grad, tolerance)?;
+    }
+    let after = layer.state_dict().map_err(|e| e.to_string())?;
+    for (name, tensor) in v["state_after"].as_object().into_iter().flatten() {
+        let have = after.get(name).ok_or_else(|| format!("no `{name}` in the state"))?;
+        let want = store.array(text(tensor))?;
+        crate::harness::close(&format!("{name} after the call"), have, &want, TOLERANCES.0)?;
+    }
+    Ok(Outcome::Passed)
+}

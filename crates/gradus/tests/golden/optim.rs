@@ -1,0 +1,250 @@
+//! The family `optim`: trajectories of optimizers, schedules, clipping. Initialisers are in
+//! `init.rs`.
+
+use crate::compare::list;
+use crate::harness::{Outcome, Report, close, guarded, text};
+use crate::store::{Bundle, Files, index};
+use gradus::nn::{Adam, AdamW, Module, Optimizer, Sgd, Visitor};
+use gradus::{Param, Tensor};
+use serde_json::Value;
+use std::path::Path;
+
+/// Runs the family.
+pub(crate) fn run(folder: &Path, report: &mut Report) {
+    let files = Files::new(folder);
+    if folder.join("index.json").exists() {
+        optimizers(folder, &files, report);
+    }
+    if folder.join("schedulers.json").exists() {
+        schedules(folder, report);
+    }
+    if folder.join("clip.json").exists() {
+        clipping(folder, &files, report);
+    }
+    if folder.join("init.json").exists() {
+        crate::init::run(folder, &files, report);
+    }
+}
+
+fn optimizers(folder: &Path, files: &Files, report: &mut Report) {
+    let Some(index) = index(folder, "index.json", report) else { return };
+    let problems = files.get(&index["files"]["problems"]);
+    let trajectories = files.get(&index["files"]["trajectories"]);
+    let (problems, trajectories) = match (problems, trajectories) {
+        (Ok(problems), Ok(trajectories)) => (problems, trajectories),
+        (Err(why), _) | (_, Err(why)) => {
+            report.add("optim", "its files", Outcome::Failed(why));
+            return;
+        }
+    };
+    for run in list(&index["runs"]) {
+        let what = format!("optim {}", text(&run["optimizer"]));
+        if report.takes(&what) {
+            let case = format!("{} {}", run["key"], run["options"]);
+            report.add(&what, &case, guarded(|| trajectory(run, &problems, &trajectories)));
+        }
+    }
+}
+
+/// The parameters of a model, by name.
+pub(crate) struct Params(pub(crate) Vec<(String, Param)>);
+
+impl Module for Params {
+    fn walk(&self, visitor: &mut dyn Visitor) {
+        self.0.iter().for_each(|(name, param)| visitor.param(name, param));
+    }
+}
+
+impl Params {
+    /// All tensors of a file whose names begin so.
+    pub(crate) fn starting(prefix: &str, file: &Bundle) -> Result<Params, String> {
+        let mut names: Vec<&str> = file.names().filter_map(|n| n.strip_prefix(prefix)).collect();
+        names.sort_unstable();
+        let param = |name: &str| {
+            Ok((name.to_string(), Param::new(file.array(&format!("{prefix}{name}"))?)))
+        };
+        names.into_iter().map(param).collect::<Result<_, String>>().map(Params)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Result<Tensor, String> {
+        let found = self.0.iter().find(|(n, _)| n == name);
+        found.map(|(_, param)| param.tensor()).ok_or_else(|| format!("no parameter `{name}`"))
+    }
+}
+
+/// An optimizer with these options; an error says what Gradus does not have.
+pub(crate) fn optimizer(
+    model: &Params,
+    name: &str,
+    options: &Value,
+) -> Result<Box<dyn Optimizer>, String> {
+    let number = |name: &str| options.get(name).and_then(Value::as_f64);
+    let flag = |name: &str| options.get(name).and_then(Value::as_bool).unwrap_or(false);
+    let known: &[&str] = match name {
+        "SGD" => &["lr", "momentum", "dampening", "nesterov", "weight_decay", "maximize"],
+        "Adam" | "AdamW" => &["lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"],
+        _ => return Err("Gradus has no such optimizer".into()),
+    };
+    for key in options.as_object().into_iter().flat_map(|map| map.keys()) {
+        if !known.contains(&key.as_str()) {
+            return Err(format!("the option `{key}`"));
+        }
+    }
+    // PyTorch's default of all three.
+    let lr = number("lr").unwrap_or(1e-3);
+    macro_rules! adam {
+        ($t:ident) => {{
+            let mut opt = $t::new(model, lr).amsgrad(flag("amsgrad")).maximize(flag("maximize"));
+            if let [a, b] = list(&options["betas"]) {
+                let beta = |v: &Value| v.as_f64().ok_or("a beta that is no number");
+                opt = opt.betas(beta(a)?, beta(b)?);
+            }
+            if let Some(eps) = number("eps") {
+                opt = opt.eps(eps);
+            }
+            if let Some(decay) = number("weight_decay") {
+                opt = opt.weight_decay(decay);
+            }
+            Box::new(opt)
+        }};
+    }
+    Ok(match name {
+        "Adam" => adam!(Adam),
+        "AdamW" => adam!(AdamW),
+        _ => Box::new(
+            Sgd::new(model, lr)
+                .momentum(number("momentum").unwrap_or(0.0))
+                .dampening(number("dampening").unwrap_or(0.0))
+                .weight_decay(number("weight_decay").unwrap_or(0.0))
+                .nesterov(flag("nesterov"))
+                .maximize(flag("maximize")),
+        ),
+    })
+}
+
+fn loss(problem: &str, p: &Params, file: &Bundle) -> Result<Tensor, String> {
+    // Relatives of a problem share its data.
+    let data = |key: &str| {
+        let own = file.array(&format!("{problem}.{key}"));
+        let shared = || file.array(&format!("{}.{key}", problem.split('_').next().unwrap_or("")));
+        own.or_else(|_| shared()).map(Tensor::from)
+    };
+    Ok(match problem {
+        "mlp" | "mlp_ridge" | "mlp_nobias" => {
+            let layer = |x: Tensor, n: &str| {
+                let w = p.get(&format!("{n}.weight"))?;
+                let b = p.get(&format!("{n}.bias")).ok().filter(|_| problem != "mlp_nobias");
+                Ok::<_, String>(match b {
+                    Some(b) => x.linear(w, Some(&b)),
+                    None => x.linear(w, None),
+                })
+            };
+            let logits = layer(layer(data("x")?, "0")?.tanh(), "2")?;
+            let loss = logits.cross_entropy(&data("y")?);
+            match problem {
+                "mlp_ridge" => {
+                    p.0.iter()
+                        .fold(loss, |loss, (_, param)| loss + 0.02 * param.tensor().square().sum())
+                }
+                _ => loss,
+            }
+        }
+        "quadratic" => {
+            let p = p.get("p")?;
+            0.5 * (&p * data("A")?.matmul(&p)).sum() - (data("b")? * &p).sum()
+        }
+        "quadratic_matrix" => 0.5 * (p.get("p")? - data("target")?).square().sum(),
+        _ => return Err("Gradus's test does not know the problem".into()),
+    })
+}
+
+fn trajectory(run: &Value, problems: &Bundle, trajectories: &Bundle) -> Result<Outcome, String> {
+    let (key, problem) = (text(&run["key"]), text(&run["problem"]));
+    let params = Params::starting(&format!("{problem}.init."), problems)?;
+    let opt = optimizer(&params, text(&run["optimizer"]), &run["options"]);
+    let (mut opt, first) = match (opt, loss(problem, &params, problems)) {
+        (Ok(opt), Ok(first)) => (opt, first),
+        (Err(why), _) | (_, Err(why)) => return Ok(Outcome::OutOfScope(why)),
+    };
+    drop(first);
+    let losses = list(&run["loss"]);
+    let snapshots: Vec<usize> =
+        list(&run["snapshots"]).iter().filter_map(|n| Some(n.as_u64()? as usize)).collect();
+    for (t, want) in losses.iter().enumerate() {
+        let loss = loss(problem, &params, problems)?;
+        let last = t + 1 == losses.len();
+        let have = if last { loss.item() } else { opt.step(&loss).map(|report| report.loss) };
+        let (have, want) = (have.map_err(|e| e.to_string())?, want.as_f64().ok_or("a loss")?);
+        if (have - want).abs() > 5e-5 * want.abs().max(1.0) {
+            return Err(format!("loss {have} before step {}, PyTorch's {want}", t + 1));
+        }
+        let Some(snapshot) = snapshots.iter().position(|&n| n == t + 1).filter(|_| !last) else {
+            continue;
+        };
+        let own = if t < 5 { 1e-5 } else { 5e-5 };
+        let tolerance = f64::max(own, crate::compare::deviation(run, snapshot));
+        for (name, param) in &params.0 {
+            let want = trajectories.array(&format!("{key}.step{}.{name}", t + 1))?;
+            let have = param.get().map_err(|e| e.to_string())?;
+            close(&format!("{name} after step {}", t + 1), &have, &want, tolerance)?;
+        }
+    }
+    Ok(Outcome::Passed)
+}
+
+fn schedules(folder: &Path, report: &mut Report) {
+    let Some(index) = index(folder, "schedulers.json", report) else { return };
+    for entry in list(&index["schedulers"]) {
+        let what = format!("optim schedule {}", text(&entry["scheduler"]));
+        if report.takes(&what) {
+            let why = "the library has no schedules: a callback sets the rate (`set_lr`)";
+            report.add(&what, "", Outcome::OutOfScope(why.into()));
+        }
+    }
+}
+
+fn clipping(folder: &Path, files: &Files, report: &mut Report) {
+    let Some(index) = index(folder, "clip.json", report) else { return };
+    for case in list(&index["cases"]) {
+        let what = format!("optim clip by {}", text(&case["kind"]));
+        if report.takes(&what) {
+            let outcome = guarded(|| clip(case, &files.get(&index["file"])?));
+            report.add(&what, &format!("case {}", case["id"]), outcome);
+        }
+    }
+}
+
+fn clip(case: &Value, file: &Bundle) -> Result<Outcome, String> {
+    let limit = case["limit"].as_f64().ok_or("no limit")?;
+    if case["kind"] == "norm" && case["norm_type"] != 2.0 {
+        return Ok(Outcome::OutOfScope(format!("the norm {}", case["norm_type"])));
+    }
+    // A linear loss has the given gradients.
+    let mut loss = Tensor::from(0.0);
+    let mut params = Vec::new();
+    for key in list(&case["grads"]) {
+        let gradient = file.array(text(key))?;
+        let param = Param::new(gradient.clone());
+        loss = loss + (param.tensor() * Tensor::from(gradient)).sum();
+        params.push(param);
+    }
+    let gradients = loss.backward().map_err(|e| e.to_string())?;
+    let clipped = match text(&case["kind"]) {
+        "norm" => {
+            let norm = gradients.norm().item().map_err(|e| e.to_string())?;
+            let want = case["total_norm"].as_f64().ok_or("no norm")?;
+            if (norm - want).abs() > 1e-6 * want.max(1.0) {
+                return Err(format!("the norm is {norm}, PyTorch's {want}"));
+            }
+            gradients.clip_norm(limit)
+        }
+        "value" => gradients.map(|g| g.clamp(-limit, limit)),
+        kind => return Ok(Outcome::OutOfScope(format!("clipping by {kind}"))),
+    };
+    for (param, key) in params.iter().zip(list(&case["clipped"])) {
+        let have = clipped.get(param).ok_or("no gradient")?.to_array();
+        let have = have.map_err(|e| e.to_string())?;
+        close(text(key), &have, &file.array(text(key))?, 1e-6)?;
+    }
+    Ok(Outcome::Passed)
+}
