@@ -26,5 +26,6 @@ pub mod reduce;
 pub mod rows;
 pub mod scan;
 pub mod sort;
+pub mod special;
 pub mod update;
 pub mod vmath;

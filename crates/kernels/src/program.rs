@@ -101,6 +101,26 @@ pub enum Unary {
     Not,
     IsFinite,
     IsNan,
+    SignBit,
+    Tan,
+    Asin,
+    Acos,
+    Atan,
+    Sinh,
+    Cosh,
+    Asinh,
+    Acosh,
+    Atanh,
+    Exp2,
+    Log2,
+    Log10,
+    Erfc,
+    Erfcx,
+    Erfinv,
+    Lgamma,
+    Digamma,
+    I0,
+    I1,
 }
 
 /// Operations on two values.
@@ -127,6 +147,15 @@ pub enum Binary {
     Xor,
     /// `max(x, 0) - x * y + log1p(exp(-|x|))`: binary cross-entropy of logit x with target y.
     BceLogits,
+    Atan2,
+    Hypot,
+    Fmod,
+    FloorDivide,
+    LogAddExp,
+    /// Derivative number `x` of digamma at `y`.
+    Polygamma,
+    ShiftLeft,
+    ShiftRight,
 }
 
 /// Operations on three values.

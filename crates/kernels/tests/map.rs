@@ -288,7 +288,8 @@ fn wrong_programs_are_refused() {
     assert!(refused(&two(Ty::Bool, Ty::Bool, Binary::Add)));
     assert!(refused(&two(Ty::F32, Ty::I64, Binary::Add)));
     assert!(refused(&two(Ty::F64, Ty::F64, Binary::Add)));
-    assert!(refused(&two(Ty::I64, Ty::I64, Binary::And)));
+    assert!(refused(&two(Ty::F32, Ty::F32, Binary::And)));
+    assert!(refused(&two(Ty::Bool, Ty::Bool, Binary::ShiftLeft)));
     assert!(!refused(&two(Ty::Bool, Ty::Bool, Binary::Xor)));
     let forward = Program {
         sources: vec![operand(0, Ty::F32, &[4])],

@@ -6,6 +6,7 @@ use gradus_kernels::isa::{self, Isa};
 use gradus_kernels::map;
 use gradus_kernels::memory::{Mem, Ty};
 use gradus_kernels::program::{Binary, Instr, MAX_RANK, Program, Source, Unary};
+use gradus_kernels::special;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The level is process-global.
@@ -227,6 +228,20 @@ fn roots_and_roundings_are_right() {
         (Unary::Ceil, libm::ceil, 0.0, 0.0),
         (Unary::Round, libm::rint, 0.0, 0.0),
         (Unary::Trunc, libm::trunc, 0.0, 0.0),
+    ]);
+}
+
+/// What is computed in f64 is rounded once, on every level.
+#[test]
+fn functions_through_f64_are_rounded_right() {
+    check_unary(&[
+        (Unary::Tan, libm::tan, 0.5, 0.5),
+        (Unary::Asin, libm::asin, 0.5, 0.5),
+        (Unary::Cosh, libm::cosh, 0.5, 0.5),
+        (Unary::Log2, libm::log2, 0.5, 0.5),
+        (Unary::Erfc, libm::erfc, 0.5, 0.5),
+        (Unary::Erfinv, special::erfinv, 0.5, 0.5),
+        (Unary::Lgamma, libm::lgamma, 0.5, 0.5),
     ]);
 }
 

@@ -61,6 +61,46 @@ unary_methods! {
     sigmoid => Sigmoid;
     /// Error function.
     erf => Erf;
+    /// `1 - erf(x)`, exact where that is small.
+    erfc => Erfc;
+    /// `e^(x^2) erfc(x)`, which stays in range for large x.
+    erfcx => Erfcx;
+    /// The inverse of [`Tensor::erf`]; infinite at -1 and 1, NaN beyond.
+    erfinv => Erfinv;
+    /// `2^x`.
+    exp2 => Exp2;
+    /// Logarithm to base 2, exact for powers of 2; -inf at 0, NaN below.
+    log2 => Log2;
+    /// Logarithm to base 10; -inf at 0, NaN below.
+    log10 => Log10;
+    /// Tangent (radians).
+    tan => Tan;
+    /// Inverse sine, in `-pi/2..=pi/2`; NaN outside -1 to 1.
+    asin => Asin;
+    /// Inverse cosine, in `0..=pi`; NaN outside -1 to 1.
+    acos => Acos;
+    /// Inverse tangent, in `-pi/2..=pi/2`.
+    atan => Atan;
+    /// Hyperbolic sine.
+    sinh => Sinh;
+    /// Hyperbolic cosine.
+    cosh => Cosh;
+    /// Inverse hyperbolic sine.
+    asinh => Asinh;
+    /// Inverse hyperbolic cosine; NaN below 1.
+    acosh => Acosh;
+    /// Inverse hyperbolic tangent; infinite at -1 and 1, NaN beyond.
+    atanh => Atanh;
+    /// Logarithm of the absolute value of the gamma function.
+    lgamma => Lgamma;
+    /// The derivative of [`Tensor::lgamma`]; NaN at negative integers.
+    digamma => Digamma;
+    /// Modified Bessel function of the first kind, order 0.
+    i0 => I0;
+    /// Modified Bessel function of the first kind, order 1.
+    i1 => I1;
+    /// Whether the sign is minus, as bool; true for -0.0.
+    signbit => SignBit;
     /// `max(x, 0)`; NaN stays NaN. The gradient at 0 is 0.
     relu => Relu;
     /// Largest integer not above x. Its gradient is zero.
@@ -95,6 +135,7 @@ macro_rules! binary_methods {
                 Binary::Or => "or",
                 Binary::Xor => "xor",
                 Binary::BceLogits => "binary_cross_entropy_with_logits",
+                Binary::Polygamma => "polygamma",
                 $(Binary::$op => stringify!($name),)*
             }
         }
@@ -102,12 +143,30 @@ macro_rules! binary_methods {
 }
 
 binary_methods! {
-    /// `x^y` element by element; NaN for a negative base with a fractional exponent.
+    /// `x^y` element by element; NaN for a negative base with a fractional exponent. Integers wrap,
+    /// and give 0 for a negative exponent, unless the base is 1 or -1.
     pow => Pow;
     /// The larger of two; NaN if either is NaN. Equal elements share the gradient.
     maximum => Max;
     /// The smaller of two; NaN if either is NaN. Equal elements share the gradient.
     minimum => Min;
+    /// The angle of the point (other, self) from the axis of `other`, in `-pi..=pi`.
+    atan2 => Atan2;
+    /// `sqrt(x^2 + y^2)` without overflow. The gradient at (0, 0) is NaN.
+    hypot => Hypot;
+    /// The remainder with the sign of the dividend, as C's `fmod` (`%` has that of the divisor).
+    /// An integer divisor of 0 is an error.
+    fmod => Fmod;
+    /// The quotient rounded down, of floats and of integers. It is made from the exact remainder,
+    /// so it agrees with `%`. Its gradient is zero; an integer divisor of 0 is an error.
+    floor_divide => FloorDivide;
+    /// `ln(e^x + e^y)` without overflow.
+    logaddexp => LogAddExp;
+    /// `x * 2^y` of integers by moving bits; 0 where y is negative or at least 64.
+    bitwise_left_shift => ShiftLeft;
+    /// `x / 2^y` of integers, rounded down; only the sign is left where y is negative or at least
+    /// 64.
+    bitwise_right_shift => ShiftRight;
     /// Where equal, as bool.
     eq => Eq;
     /// Where not equal, as bool (true for NaN).
@@ -155,7 +214,7 @@ impl Tensor {
 
     /// This tensor, as f32 if it is not a float.
     #[track_caller]
-    fn as_real(&self) -> Tensor {
+    pub(crate) fn as_real(&self) -> Tensor {
         if self.peek().dtype.is_float() { self.clone() } else { self.cast(DType::F32) }
     }
 
@@ -297,7 +356,30 @@ pub(crate) fn vjp_unary(ir: &mut Ir, op: Unary, x: Val, y: Val, g: Val) -> Optio
             let d = ir.add(half, right);
             ir.mul(g, d)
         }
+        Unary::Tan
+        | Unary::Asin
+        | Unary::Acos
+        | Unary::Atan
+        | Unary::Sinh
+        | Unary::Cosh
+        | Unary::Asinh
+        | Unary::Acosh
+        | Unary::Atanh
+        | Unary::Exp2
+        | Unary::Log2
+        | Unary::Log10
+        | Unary::Erfc
+        | Unary::Erfcx
+        | Unary::Erfinv
+        | Unary::Lgamma
+        | Unary::Digamma
+        | Unary::I0
+        | Unary::I1 => {
+            let d = super::special::derivative(ir, op, x, y)?;
+            ir.mul(g, d)
+        }
         Unary::Sign
+        | Unary::SignBit
         | Unary::Floor
         | Unary::Ceil
         | Unary::Round
@@ -326,7 +408,7 @@ pub(crate) fn vjp_binary(
     i: usize,
 ) -> Option<Val> {
     Some(match (op, i) {
-        (Binary::Add, _) | (Binary::Sub, 0) | (Binary::Remainder, 0) => g,
+        (Binary::Add, _) | (Binary::Sub | Binary::Remainder | Binary::Fmod, 0) => g,
         (Binary::Sub, _) => ir.unary(Unary::Neg, g),
         (Binary::Mul, 0) => ir.mul(g, y),
         (Binary::Mul, _) => ir.mul(g, x),
@@ -336,9 +418,10 @@ pub(crate) fn vjp_binary(
             let p = ir.mul(g, q);
             ir.unary(Unary::Neg, p)
         }
-        (Binary::Remainder, _) => {
+        (Binary::Remainder | Binary::Fmod, _) => {
             let q = ir.div(x, y);
-            let f = ir.unary(Unary::Floor, q);
+            let whole = if op == Binary::Fmod { Unary::Trunc } else { Unary::Floor };
+            let f = ir.unary(whole, q);
             let p = ir.mul(g, f);
             ir.unary(Unary::Neg, p)
         }
@@ -376,6 +459,28 @@ pub(crate) fn vjp_binary(
             let none = ir.constant(0.0, g);
             let rest = ir.ternary(Ternary::Where, tie, half, none);
             ir.ternary(Ternary::Where, mine, g, rest)
+        }
+        (Binary::Hypot, i) => {
+            let d = ir.div(if i == 0 { x } else { y }, z);
+            ir.mul(g, d)
+        }
+        (Binary::Atan2, i) => {
+            // x / (x^2 + y^2), without squares that overflow.
+            let h = ir.binary(Binary::Hypot, x, y);
+            let d = ir.div(if i == 0 { y } else { x }, h);
+            let d = ir.div(d, h);
+            let p = ir.mul(g, d);
+            if i == 0 { p } else { ir.unary(Unary::Neg, p) }
+        }
+        (Binary::LogAddExp, i) => {
+            let apart = if i == 0 { ir.sub(x, y) } else { ir.sub(y, x) };
+            let d = ir.unary(Unary::Sigmoid, apart);
+            ir.mul(g, d)
+        }
+        (Binary::Polygamma, 1) => {
+            let order = ir.offset(x, 1.0);
+            let d = ir.binary(Binary::Polygamma, order, y);
+            ir.mul(g, d)
         }
         (Binary::BceLogits, 0) => {
             let p = ir.unary(Unary::Sigmoid, x);

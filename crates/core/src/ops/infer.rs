@@ -63,8 +63,9 @@ fn stores(op: &Op, dtype: DType) -> Error {
 fn unary(op: &Op, u: Unary, dtype: DType) -> Result<DType> {
     match u {
         _ if dtype.is_storage() => Err(stores(op, dtype)),
-        Unary::Not if dtype == DType::Bool => Ok(DType::Bool),
-        Unary::Not => Err(dtype_error(op, format!("takes bool, not {dtype}"))),
+        Unary::Not if dtype == DType::Bool || dtype.is_int() => Ok(dtype),
+        Unary::Not => Err(dtype_error(op, format!("takes bool or integers, not {dtype}"))),
+        Unary::SignBit if dtype != DType::Bool => Ok(DType::Bool),
         Unary::IsFinite | Unary::IsNan => Ok(DType::Bool),
         Unary::Neg | Unary::Abs | Unary::Sign | Unary::Square | Unary::Relu if dtype.is_int() => {
             Ok(dtype)
@@ -85,14 +86,23 @@ fn binary(op: &Op, b: Binary, x: DType, y: DType) -> Result<DType> {
             Ok(DType::Bool)
         }
         Binary::And | Binary::Or | Binary::Xor => {
-            if x == DType::Bool {
+            if x == DType::Bool || x.is_int() {
                 Ok(x)
             } else {
-                Err(dtype_error(op, format!("takes bool, not {x}"))
+                Err(dtype_error(op, format!("takes bool or integers, not {x}"))
                     .help("compare first, for example `x.gt(0.0)`"))
             }
         }
-        Binary::BceLogits | Binary::Pow if !x.is_float() => {
+        Binary::ShiftLeft | Binary::ShiftRight if !x.is_int() => {
+            Err(dtype_error(op, format!("takes integers, not {x}")))
+        }
+        Binary::BceLogits
+        | Binary::Atan2
+        | Binary::Hypot
+        | Binary::LogAddExp
+        | Binary::Polygamma
+            if !x.is_float() =>
+        {
             Err(dtype_error(op, format!("takes f32 or f64, not {x}")))
         }
         _ if x == DType::Bool => Err(dtype_error(op, "is not defined on bool")

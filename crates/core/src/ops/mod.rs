@@ -15,6 +15,7 @@ pub use gradus_kernels::program::{Binary, Dist, Ternary, Unary};
 use crate::graph::dtype::DType;
 use crate::graph::shape::{MAX_RANK, Shape};
 
+pub(crate) mod activation;
 pub(crate) mod creation;
 pub(crate) mod custom;
 pub(crate) mod custom_gradient;
@@ -27,8 +28,10 @@ pub(crate) mod movement;
 pub(crate) mod random;
 pub(crate) mod reduce;
 pub mod registry;
+pub(crate) mod select;
 pub(crate) mod softmax;
 pub(crate) mod sort;
+pub(crate) mod special;
 pub(crate) mod update;
 
 pub use custom::CustomOp;

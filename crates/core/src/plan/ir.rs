@@ -89,7 +89,7 @@ impl Ir {
 
     pub(crate) fn unary(&mut self, op: Unary, x: Val) -> Val {
         let dtype = match op {
-            Unary::IsFinite | Unary::IsNan | Unary::Not => DType::Bool,
+            Unary::IsFinite | Unary::IsNan | Unary::SignBit => DType::Bool,
             _ => self.dtype(x),
         };
         let meta = Meta { shape: self.shape(x), dtype };

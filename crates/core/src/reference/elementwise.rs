@@ -30,8 +30,7 @@ pub(super) fn unary(op: Unary, x: &Array, out: Meta) -> Result<Array> {
     if let Some(f) = test(op) {
         let answers = match values {
             Values::Real(v) => map(&v, f),
-            // Whole numbers and truth values are always finite.
-            Values::Whole(v) => map(&v, |_| f(0.0)),
+            Values::Whole(v) => map(&v, |x| f(x as f64)),
             Values::Truth(v) => map(&v, |_| f(0.0)),
         };
         return Values::Truth(answers).into_array(out);

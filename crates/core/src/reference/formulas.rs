@@ -5,6 +5,8 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI};
 
+use gradus_kernels::special;
+
 use crate::ops::{Binary, Unary};
 
 /// A formula of one operand.
@@ -49,7 +51,26 @@ pub(super) fn real_unary(op: Unary) -> Option<F1<f64>> {
         Unary::Ceil => |x| x.ceil(),
         Unary::Round => |x| x.round_ties_even(),
         Unary::Trunc => |x| x.trunc(),
-        Unary::Not | Unary::IsFinite | Unary::IsNan => return None,
+        Unary::Tan => libm::tan,
+        Unary::Asin => libm::asin,
+        Unary::Acos => libm::acos,
+        Unary::Atan => libm::atan,
+        Unary::Sinh => libm::sinh,
+        Unary::Cosh => libm::cosh,
+        Unary::Asinh => libm::asinh,
+        Unary::Acosh => libm::acosh,
+        Unary::Atanh => libm::atanh,
+        Unary::Exp2 => libm::exp2,
+        Unary::Log2 => libm::log2,
+        Unary::Log10 => libm::log10,
+        Unary::Erfc => libm::erfc,
+        Unary::Lgamma => libm::lgamma,
+        Unary::Erfcx => special::erfcx,
+        Unary::Erfinv => special::erfinv,
+        Unary::Digamma => special::digamma,
+        Unary::I0 => special::i0,
+        Unary::I1 => special::i1,
+        Unary::Not | Unary::IsFinite | Unary::IsNan | Unary::SignBit => return None,
     })
 }
 
@@ -61,15 +82,17 @@ pub(super) fn whole_unary(op: Unary) -> Option<F1<i64>> {
         Unary::Sign => i64::signum,
         Unary::Square => |x| x.wrapping_mul(x),
         Unary::Relu => |x| x.max(0),
+        Unary::Not => |x| !x,
         _ => return None,
     })
 }
 
-/// Questions about a real number. The answer for other elements is that of the number 0.
+/// Questions about a real number; other elements are asked as the number that they are.
 pub(super) fn test(op: Unary) -> Option<F1<f64, bool>> {
     Some(match op {
         Unary::IsFinite => f64::is_finite,
         Unary::IsNan => f64::is_nan,
+        Unary::SignBit => f64::is_sign_negative,
         _ => return None,
     })
 }
@@ -89,6 +112,12 @@ pub(super) fn real_binary(op: Binary) -> Option<F2<f64>> {
             r if r != 0.0 && (r < 0.0) != (b < 0.0) => r + b,
             r => r,
         },
+        Binary::Fmod => |a, b| a % b,
+        Binary::FloorDivide => special::floor_divide,
+        Binary::Atan2 => libm::atan2,
+        Binary::Hypot => libm::hypot,
+        Binary::LogAddExp => special::logaddexp,
+        Binary::Polygamma => special::polygamma,
         Binary::BceLogits => |x, y| larger(x, 0.0) - x * y + libm::log1p(libm::exp(-x.abs())),
         _ => return None,
     })
@@ -106,6 +135,21 @@ pub(super) fn whole_binary(op: Binary) -> Option<F2<i64, Option<i64>>> {
             0 => None,
             b => Some(a.wrapping_div(b)),
         },
+        Binary::Fmod => |a, b| match b {
+            0 => None,
+            b => Some(a.wrapping_rem(b)),
+        },
+        Binary::FloorDivide => |a, b| match b {
+            0 => None,
+            b if a.wrapping_rem(b) != 0 && (a < 0) != (b < 0) => Some(a.wrapping_div(b) - 1),
+            b => Some(a.wrapping_div(b)),
+        },
+        Binary::Pow => |a, b| Some(special::whole_pow(a, b)),
+        Binary::ShiftLeft => |a, b| Some(special::shift_left(a, b)),
+        Binary::ShiftRight => |a, b| Some(special::shift_right(a, b)),
+        Binary::And => |a, b| Some(a & b),
+        Binary::Or => |a, b| Some(a | b),
+        Binary::Xor => |a, b| Some(a ^ b),
         Binary::Remainder => |a, b| match b {
             0 => None,
             b => Some(match a.wrapping_rem(b) {

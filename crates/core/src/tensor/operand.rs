@@ -185,6 +185,12 @@ fn brought(
     (one(a), one(b))
 }
 
+/// A tensor and an operand, of a common type.
+#[track_caller]
+pub(crate) fn pair(a: &Tensor, b: &impl Operand) -> (Tensor, Tensor) {
+    promote(&Arg::Borrowed(a), &b.arg(), Location::caller())
+}
+
 #[cold]
 fn widened(t: &Tensor) -> Error {
     let what = match recorder::with(|r| r.parameter_behind(t.slot())) {

@@ -329,7 +329,10 @@ impl Builder {
     ) -> Result<(), KernelError> {
         let (mut args, used) = Program::args(instr);
         let tys = args.map(|a| self.c.tys[a as usize]);
-        let divides = matches!(instr, Instr::Binary(Binary::Div | Binary::Remainder, ..));
+        let divides = matches!(
+            instr,
+            Instr::Binary(Binary::Div | Binary::Remainder | Binary::Fmod | Binary::FloorDivide, ..)
+        );
         if !varies[v] {
             self.scalar(v);
         }

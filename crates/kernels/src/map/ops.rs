@@ -3,6 +3,7 @@
 use super::kernels::{Levels, one, three, two};
 use crate::memory::{KernelError, Ty};
 use crate::program::{Binary, Ternary, Unary};
+use crate::special;
 use crate::vmath as v;
 use std::marker::PhantomData;
 
@@ -108,11 +109,14 @@ op1! {
     Trunc: f32 => f32, |x| v::trunc::<FMA>(x);
     IsFinite: f32 => u8, |x| (x.abs() < f32::INFINITY) as u8;
     IsNan: f32 => u8, |x| x.is_nan() as u8;
+    SignBitF: f32 => u8, |x| x.is_sign_negative() as u8;
     NegI: i64 => i64, |x| x.wrapping_neg();
     AbsI: i64 => i64, |x| x.wrapping_abs();
     SignI: i64 => i64, |x| x.signum();
     SquareI: i64 => i64, |x| x.wrapping_mul(x);
     ReluI: i64 => i64, |x| if x > 0 { x } else { 0 };
+    SignBitI: i64 => u8, |x| (x < 0) as u8;
+    NotI: i64 => i64, |x| !x;
     NotB: u8 => u8, |x| (x == 0) as u8;
     F2I: f32 => i64, |x| x as i64;
     F2B: f32 => u8, |x| (x != 0.0) as u8;
@@ -134,6 +138,8 @@ op2! {
     MinF: f32 => f32, |a, b| if (a < b) | a.is_nan() { a } else { b };
     RemF: f32 => f32, |a, b| remainder(a, b);
     BceLogits: f32 => f32, (LONG = true) |a, b| v::bce_logits::<FMA>(a, b);
+    Fmod: f32 => f32, |a, b| a % b;
+    LogAddExp: f32 => f32, (LONG = true) |a, b| v::logaddexp::<FMA>(a, b);
     EqF: f32 => u8, |a, b| (a == b) as u8;
     NeF: f32 => u8, |a, b| (a != b) as u8;
     LtF: f32 => u8, |a, b| (a < b) as u8;
@@ -149,6 +155,17 @@ op2! {
         let r = a.wrapping_rem(b);
         if r != 0 && (r < 0) != (b < 0) { r + b } else { r }
     };
+    FmodI: i64 => i64, |a, b| if b == 0 { 0 } else { a.wrapping_rem(b) };
+    FloorDivideI: i64 => i64, |a, b| if b == 0 { 0 } else {
+        let q = a.wrapping_div(b);
+        if a.wrapping_rem(b) != 0 && (a < 0) != (b < 0) { q - 1 } else { q }
+    };
+    PowI: i64 => i64, |a, b| special::whole_pow(a, b);
+    ShiftLeftI: i64 => i64, |a, b| special::shift_left(a, b);
+    ShiftRightI: i64 => i64, |a, b| special::shift_right(a, b);
+    AndI: i64 => i64, |a, b| a & b;
+    OrI: i64 => i64, |a, b| a | b;
+    XorI: i64 => i64, |a, b| a ^ b;
     MaxI: i64 => i64, |a, b| if a > b { a } else { b };
     MinI: i64 => i64, |a, b| if a < b { a } else { b };
     EqI: i64 => u8, |a, b| (a == b) as u8;
@@ -161,6 +178,48 @@ op2! {
     NeB: u8 => u8, |a, b| ((a != 0) != (b != 0)) as u8;
     AndB: u8 => u8, |a, b| (a != 0) as u8 & (b != 0) as u8;
     OrB: u8 => u8, |a, b| (a | b != 0) as u8;
+}
+
+// Functions that are rarely hot: computed in f64, one lane at a time, and rounded once, which is as
+// good as f32 can be and the same on every level.
+macro_rules! through_f64 {
+    ($($name:ident($($x:ident),+): $trait:ident $f:expr;)*) => {$(
+        struct $name;
+        impl $trait for $name {
+            type A = f32;
+            type O = f32;
+            const LONG: bool = true;
+            #[inline(always)]
+            fn lane<const FMA: bool>($($x: f32),+) -> f32 {
+                $f($(f64::from($x)),+) as f32
+            }
+        }
+    )*};
+}
+through_f64! {
+    Tan(x): Op1 libm::tan;
+    Asin(x): Op1 libm::asin;
+    Acos(x): Op1 libm::acos;
+    Atan(x): Op1 libm::atan;
+    Sinh(x): Op1 libm::sinh;
+    Cosh(x): Op1 libm::cosh;
+    Asinh(x): Op1 libm::asinh;
+    Acosh(x): Op1 libm::acosh;
+    Atanh(x): Op1 libm::atanh;
+    Exp2(x): Op1 libm::exp2;
+    Log2(x): Op1 libm::log2;
+    Log10(x): Op1 libm::log10;
+    Erfc(x): Op1 libm::erfc;
+    Erfcx(x): Op1 special::erfcx;
+    Erfinv(x): Op1 special::erfinv;
+    Lgamma(x): Op1 libm::lgamma;
+    Digamma(x): Op1 special::digamma;
+    I0(x): Op1 special::i0;
+    I1(x): Op1 special::i1;
+    Atan2(y, x): Op2 libm::atan2;
+    Hypot(x, y): Op2 libm::hypot;
+    FloorDivideF(x, y): Op2 special::floor_divide;
+    Polygamma(n, x): Op2 special::polygamma;
 }
 
 /// Remainder with the sign of the divisor, as `torch.remainder`.
@@ -255,6 +314,8 @@ pub(super) struct Choice<K> {
 const CHEAP: f32 = 0.03;
 const DIVIDE: f32 = 0.1;
 const ELEMENTARY: f32 = 0.4;
+/// A function that is computed in f64, one lane at a time.
+const SCALAR: f32 = 15.0;
 
 /// The kernels of a conversion.
 pub(super) fn cast(from: Ty, to: Ty) -> Option<Choice<&'static Levels>> {
@@ -314,6 +375,28 @@ pub(super) fn unary(op: Unary, ty: Ty) -> Option<Choice<&'static Levels>> {
         (U::Trunc, Ty::F32) => float(one::<Trunc>(), CHEAP),
         (U::IsFinite, Ty::F32) => truth(one::<IsFinite>()),
         (U::IsNan, Ty::F32) => truth(one::<IsNan>()),
+        (U::SignBit, Ty::F32) => truth(one::<SignBitF>()),
+        (U::Tan, Ty::F32) => float(one::<Tan>(), SCALAR),
+        (U::Asin, Ty::F32) => float(one::<Asin>(), SCALAR),
+        (U::Acos, Ty::F32) => float(one::<Acos>(), SCALAR),
+        (U::Atan, Ty::F32) => float(one::<Atan>(), SCALAR),
+        (U::Sinh, Ty::F32) => float(one::<Sinh>(), SCALAR),
+        (U::Cosh, Ty::F32) => float(one::<Cosh>(), SCALAR),
+        (U::Asinh, Ty::F32) => float(one::<Asinh>(), SCALAR),
+        (U::Acosh, Ty::F32) => float(one::<Acosh>(), SCALAR),
+        (U::Atanh, Ty::F32) => float(one::<Atanh>(), SCALAR),
+        (U::Exp2, Ty::F32) => float(one::<Exp2>(), SCALAR),
+        (U::Log2, Ty::F32) => float(one::<Log2>(), SCALAR),
+        (U::Log10, Ty::F32) => float(one::<Log10>(), SCALAR),
+        (U::Erfc, Ty::F32) => float(one::<Erfc>(), SCALAR),
+        (U::Erfcx, Ty::F32) => float(one::<Erfcx>(), SCALAR),
+        (U::Erfinv, Ty::F32) => float(one::<Erfinv>(), SCALAR),
+        (U::Lgamma, Ty::F32) => float(one::<Lgamma>(), SCALAR),
+        (U::Digamma, Ty::F32) => float(one::<Digamma>(), SCALAR),
+        (U::I0, Ty::F32) => float(one::<I0>(), SCALAR),
+        (U::I1, Ty::F32) => float(one::<I1>(), SCALAR),
+        (U::SignBit, Ty::I64) => truth(one::<SignBitI>()),
+        (U::Not, Ty::I64) => whole(one::<NotI>()),
         (U::Neg, Ty::I64) => whole(one::<NegI>()),
         (U::Abs, Ty::I64) => whole(one::<AbsI>()),
         (U::Sign, Ty::I64) => whole(one::<SignI>()),
@@ -340,6 +423,12 @@ pub(super) fn binary(op: Binary, ty: Ty) -> Option<Choice<[&'static Levels; 3]>>
         (B::Min, Ty::F32) => float(two::<MinF>(), CHEAP),
         (B::Remainder, Ty::F32) => float(two::<RemF>(), 5.0),
         (B::BceLogits, Ty::F32) => float(two::<BceLogits>(), 2.0 * ELEMENTARY),
+        (B::Atan2, Ty::F32) => float(two::<Atan2>(), SCALAR),
+        (B::Hypot, Ty::F32) => float(two::<Hypot>(), SCALAR),
+        (B::Polygamma, Ty::F32) => float(two::<Polygamma>(), 5.0 * SCALAR),
+        (B::FloorDivide, Ty::F32) => float(two::<FloorDivideF>(), SCALAR),
+        (B::Fmod, Ty::F32) => float(two::<Fmod>(), 5.0),
+        (B::LogAddExp, Ty::F32) => float(two::<LogAddExp>(), 2.0 * ELEMENTARY),
         (B::Eq, Ty::F32) => truth(two::<EqF>()),
         (B::Ne, Ty::F32) => truth(two::<NeF>()),
         (B::Lt, Ty::F32) => truth(two::<LtF>()),
@@ -351,6 +440,14 @@ pub(super) fn binary(op: Binary, ty: Ty) -> Option<Choice<[&'static Levels; 3]>>
         (B::Mul, Ty::I64) => whole(two::<MulI>(), 4.0 * CHEAP),
         (B::Div, Ty::I64) => whole(two::<DivI>(), 3.0),
         (B::Remainder, Ty::I64) => whole(two::<RemI>(), 3.0),
+        (B::Fmod, Ty::I64) => whole(two::<FmodI>(), 3.0),
+        (B::FloorDivide, Ty::I64) => whole(two::<FloorDivideI>(), 3.0),
+        (B::Pow, Ty::I64) => whole(two::<PowI>(), 5.0),
+        (B::ShiftLeft, Ty::I64) => whole(two::<ShiftLeftI>(), 4.0 * CHEAP),
+        (B::ShiftRight, Ty::I64) => whole(two::<ShiftRightI>(), 4.0 * CHEAP),
+        (B::And, Ty::I64) => whole(two::<AndI>(), 2.0 * CHEAP),
+        (B::Or, Ty::I64) => whole(two::<OrI>(), 2.0 * CHEAP),
+        (B::Xor, Ty::I64) => whole(two::<XorI>(), 2.0 * CHEAP),
         (B::Max, Ty::I64) => whole(two::<MaxI>(), 2.0 * CHEAP),
         (B::Min, Ty::I64) => whole(two::<MinI>(), 2.0 * CHEAP),
         (B::Eq, Ty::I64) => truth(two::<EqI>()),

@@ -305,6 +305,15 @@ pub fn bce_logits<const FMA: bool>(x: f32, y: f32) -> f32 {
     relu(x) - x * y + log1p_unit::<FMA>(e)
 }
 
+/// `ln(e^a + e^b)` without overflow; NaN if either is.
+#[inline(always)]
+pub fn logaddexp<const FMA: bool>(a: f32, b: f32) -> f32 {
+    let high = if (a > b) | a.is_nan() { a } else { b };
+    // Equal infinities are no distance apart.
+    let apart = if a == b { 0.0 } else { (a - b).abs() };
+    high + log1p_unit::<FMA>(exp::<FMA>(-apart))
+}
+
 /// ln(1 + e) for e in 0..=1.
 #[inline(always)]
 fn log1p_unit<const FMA: bool>(e: f32) -> f32 {

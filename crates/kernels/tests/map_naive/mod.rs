@@ -2,6 +2,7 @@
 
 use gradus_kernels::memory::{Mem, Truth, Ty};
 use gradus_kernels::program::{Binary, Dist, Instr, MAX_RANK, Program, Source, Ternary, Unary};
+use gradus_kernels::special;
 
 /// Owned elements of any type.
 #[derive(Clone, Debug, PartialEq)]
@@ -274,7 +275,11 @@ pub(crate) fn random_program(rng: &mut Rng) -> Case {
             _ => Instr::Cast([Ty::F32, Ty::I64, Ty::Bool][rng.below(3)], a),
         };
         // Integer division only by something that is never 0 is left to its own tests.
-        if matches!(instr, Instr::Binary(Binary::Div | Binary::Remainder, ..)) && ty == Ty::I64 {
+        if matches!(
+            instr,
+            Instr::Binary(Binary::Div | Binary::Remainder | Binary::Fmod | Binary::FloorDivide, ..)
+        ) && ty == Ty::I64
+        {
             continue;
         }
         case.program.instrs.push(instr);
@@ -295,7 +300,7 @@ pub(crate) fn random_program(rng: &mut Rng) -> Case {
     case
 }
 
-const UNARY: [Unary; 26] = [
+const UNARY: [Unary; 46] = [
     Unary::Neg,
     Unary::Abs,
     Unary::Sign,
@@ -322,9 +327,29 @@ const UNARY: [Unary; 26] = [
     Unary::Not,
     Unary::IsFinite,
     Unary::IsNan,
+    Unary::SignBit,
+    Unary::Tan,
+    Unary::Asin,
+    Unary::Acos,
+    Unary::Atan,
+    Unary::Sinh,
+    Unary::Cosh,
+    Unary::Asinh,
+    Unary::Acosh,
+    Unary::Atanh,
+    Unary::Exp2,
+    Unary::Log2,
+    Unary::Log10,
+    Unary::Erfc,
+    Unary::Erfcx,
+    Unary::Erfinv,
+    Unary::Lgamma,
+    Unary::Digamma,
+    Unary::I0,
+    Unary::I1,
 ];
 
-const BINARY: [Binary; 18] = [
+const BINARY: [Binary; 26] = [
     Binary::Add,
     Binary::Sub,
     Binary::Mul,
@@ -343,6 +368,14 @@ const BINARY: [Binary; 18] = [
     Binary::Or,
     Binary::Xor,
     Binary::BceLogits,
+    Binary::Atan2,
+    Binary::Hypot,
+    Binary::Fmod,
+    Binary::FloorDivide,
+    Binary::LogAddExp,
+    Binary::Polygamma,
+    Binary::ShiftLeft,
+    Binary::ShiftRight,
 ];
 
 fn close(got: f32, want: f64, absolute: f64) -> bool {
@@ -390,6 +423,26 @@ fn unary(op: Unary, x: f64) -> f64 {
         Unary::Not => f64::from(x == 0.0),
         Unary::IsFinite => f64::from(x.is_finite()),
         Unary::IsNan => f64::from(x.is_nan()),
+        Unary::SignBit => f64::from(x.is_sign_negative()),
+        Unary::Tan => libm::tan(x),
+        Unary::Asin => libm::asin(x),
+        Unary::Acos => libm::acos(x),
+        Unary::Atan => libm::atan(x),
+        Unary::Sinh => libm::sinh(x),
+        Unary::Cosh => libm::cosh(x),
+        Unary::Asinh => libm::asinh(x),
+        Unary::Acosh => libm::acosh(x),
+        Unary::Atanh => libm::atanh(x),
+        Unary::Exp2 => libm::exp2(x),
+        Unary::Log2 => libm::log2(x),
+        Unary::Log10 => libm::log10(x),
+        Unary::Erfc => libm::erfc(x),
+        Unary::Lgamma => libm::lgamma(x),
+        Unary::Erfcx => special::erfcx(x),
+        Unary::Erfinv => special::erfinv(x),
+        Unary::Digamma => special::digamma(x),
+        Unary::I0 => special::i0(x),
+        Unary::I1 => special::i1(x),
     }
 }
 
@@ -419,6 +472,13 @@ fn binary(op: Binary, a: f64, b: f64) -> f64 {
         Binary::Or => a.max(b),
         Binary::Xor => f64::from(a != b),
         Binary::BceLogits => a.max(0.0) - a * b + libm::log1p(libm::exp(-a.abs())),
+        Binary::Atan2 => libm::atan2(a, b),
+        Binary::Hypot => libm::hypot(a, b),
+        Binary::Fmod => a % b,
+        Binary::FloorDivide => special::floor_divide(a, b),
+        Binary::LogAddExp => special::logaddexp(a, b),
+        Binary::Polygamma => special::polygamma(a, b),
+        Binary::ShiftLeft | Binary::ShiftRight => unreachable!(),
     }
 }
 
@@ -435,6 +495,12 @@ fn integers(op: Binary, a: i64, b: i64) -> i64 {
         Binary::Le => i64::from(a <= b),
         Binary::Gt => i64::from(a > b),
         Binary::Ge => i64::from(a >= b),
+        Binary::And => a & b,
+        Binary::Or => a | b,
+        Binary::Xor => a ^ b,
+        Binary::Pow => special::whole_pow(a, b),
+        Binary::ShiftLeft => special::shift_left(a, b),
+        Binary::ShiftRight => special::shift_right(a, b),
         _ => unreachable!(),
     }
 }
@@ -463,16 +529,19 @@ pub(crate) fn check_instr(instr: &Instr, args: &[Data], out: &Data) {
                     Unary::Sign => x.signum(),
                     Unary::Square => x.wrapping_mul(x),
                     Unary::Relu => x.max(0),
+                    Unary::SignBit => i64::from(x < 0),
+                    Unary::Not if args[0].ty() == Ty::I64 => !x,
                     _ => i64::from(x == 0),
                 });
             }
             (Instr::Binary(op, ..), Ty::I64) => integer(integers(op, args[0].i(i), args[1].i(i))),
             (Instr::Binary(op, ..), _) => {
                 let (a, b) = (args[0].f(i), args[1].f(i));
-                let big = if op == Binary::BceLogits {
-                    3e-7 * (1.0 + a.abs() + (a * b).abs())
-                } else {
-                    0.0
+                let big = match op {
+                    Binary::BceLogits => 3e-7 * (1.0 + a.abs() + (a * b).abs()),
+                    // Near the zeros of the sum digits are lost.
+                    Binary::LogAddExp => 2e-7 * (a.abs().max(b.abs()).min(1.0)),
+                    _ => 0.0,
                 };
                 if big.is_finite() && a.abs() < 1e30 && b.abs() < 1e30 || op != Binary::BceLogits {
                     float(binary(op, a, b), big);

@@ -52,6 +52,11 @@ pub(super) fn unit(shape: &[usize], seed: u64) -> Array {
     make(shape, seed, |m| 0.05 + 0.9 * m.unit())
 }
 
+/// f32 between 1.3 and 2.8.
+pub(super) fn beyond(shape: &[usize], seed: u64) -> Array {
+    make(shape, seed, |m| 1.3 + 1.5 * m.unit())
+}
+
 /// i64 in `0..below`.
 pub(super) fn ids(shape: &[usize], below: u64, seed: u64) -> Array {
     make(shape, seed, |m| (m.next() % below.max(1)) as i64)
@@ -95,6 +100,13 @@ pub(super) fn edges() -> Array {
         f32::NEG_INFINITY,
         f32::NAN,
     ])
+}
+
+/// f32 where the surprises of composed operations are: no number whose square or exponential leaves
+/// the range.
+pub(super) fn mild_edges() -> Array {
+    let (inf, nan) = (f32::INFINITY, f32::NAN);
+    exact(&[0.0f32, -0.0, 0.5, -0.5, 1.5, 2.5, 1.0, -1.0, 12.0, -12.0, inf, -inf, nan])
 }
 
 /// i64 where surprises are.

@@ -1,17 +1,17 @@
 //! Rows of element-wise operations.
 
-use super::arrays::{any, edges, exact, ids, positive, truth, unit, whole, whole_edges};
+use super::arrays::{any, beyond, edges, exact, ids, positive, truth, unit, whole, whole_edges};
 use super::{ErrorCase, Gradient, Kind, OpRow, Sample, fails};
 use crate::array::Array;
 use crate::graph::dtype::DType;
 use crate::tensor::Tensor;
 
-type Call = fn(&[Tensor]) -> Tensor;
+pub(super) type Call = fn(&[Tensor]) -> Tensor;
 
-const ANSWER: Gradient = Gradient::None("the result is not a float");
+pub(super) const ANSWER: Gradient = Gradient::None("the result is not a float");
 
 /// Every layout that an operation on one tensor may meet.
-fn one(
+pub(super) fn one(
     make: fn(&[usize], u64) -> Array,
     [plain, turned, back, apart, wide]: [Call; 5],
 ) -> Vec<Sample> {
@@ -90,6 +90,35 @@ const UNARY: &[OpRow] = unary! {
         any, x => x.sigmoid();
     erf "x.erf()" = "2/sqrt(pi) * integral of e^(-t^2) from 0 to x", "torch.erf", Some("Erf"),
         Gradient::Yes, any, x => x.erf();
+    erfc "x.erfc()" = "1 - erf(x)", "torch.erfc", None, Gradient::Yes, any, x => x.erfc();
+    erfcx "x.erfcx()" = "e^(x^2) erfc(x)", "torch.special.erfcx", None, Gradient::Yes, any,
+        x => x.erfcx();
+    erfinv "x.erfinv()" = "the y with erf(y) = x", "torch.erfinv", None, Gradient::Yes, unit,
+        x => x.erfinv();
+    exp2 "x.exp2()" = "2^x", "torch.exp2", None, Gradient::Yes, any, x => x.exp2();
+    log2 "x.log2()" = "log2 x", "torch.log2", None, Gradient::Yes, positive, x => x.log2();
+    log10 "x.log10()" = "log10 x", "torch.log10", None, Gradient::Yes, positive, x => x.log10();
+    tan "x.tan()" = "tan x", "torch.tan", Some("Tan"), Gradient::Yes, unit, x => x.tan();
+    asin "x.asin()" = "arcsin x", "torch.asin", Some("Asin"), Gradient::Yes, unit, x => x.asin();
+    acos "x.acos()" = "arccos x", "torch.acos", Some("Acos"), Gradient::Yes, unit, x => x.acos();
+    atan "x.atan()" = "arctan x", "torch.atan", Some("Atan"), Gradient::Yes, any, x => x.atan();
+    sinh "x.sinh()" = "(e^x - e^-x) / 2", "torch.sinh", Some("Sinh"), Gradient::Yes, any,
+        x => x.sinh();
+    cosh "x.cosh()" = "(e^x + e^-x) / 2", "torch.cosh", Some("Cosh"), Gradient::Yes, any,
+        x => x.cosh();
+    asinh "x.asinh()" = "ln(x + sqrt(x^2 + 1))", "torch.asinh", Some("Asinh"), Gradient::Yes, any,
+        x => x.asinh();
+    acosh "x.acosh()" = "ln(x + sqrt(x^2 - 1))", "torch.acosh", Some("Acosh"), Gradient::Yes,
+        beyond, x => x.acosh();
+    atanh "x.atanh()" = "ln((1 + x) / (1 - x)) / 2", "torch.atanh", Some("Atanh"), Gradient::Yes,
+        unit, x => x.atanh();
+    lgamma "x.lgamma()" = "ln |gamma(x)|", "torch.lgamma", None, Gradient::Yes, positive,
+        x => x.lgamma();
+    digamma "x.digamma()" = "d/dx ln |gamma(x)|", "torch.digamma", None, Gradient::Yes, positive,
+        x => x.digamma();
+    i0 "x.i0()" = "sum of (x/2)^2k / k!^2", "torch.i0", None, Gradient::Yes, any, x => x.i0();
+    i1 "x.i1()" = "sum of (x/2)^(2k+1) / (k! (k+1)!)", "torch.special.i1", None, Gradient::Yes,
+        any, x => x.i1();
     relu "x.relu()" = "max(x, 0)", "torch.relu", Some("Relu"), Gradient::Yes, any,
         x => x.relu(), whole;
     gelu "x.gelu()" = "x * (1 + erf(x / sqrt 2)) / 2", "torch.nn.functional.gelu", Some("Gelu"),
@@ -107,7 +136,7 @@ const UNARY: &[OpRow] = unary! {
 };
 
 /// Every combination of shapes that an operation on two tensors may meet.
-fn two(
+pub(super) fn two(
     [left, right]: [fn(&[usize], u64) -> Array; 2],
     [plain, turned, back, wide, same]: [Call; 5],
 ) -> Vec<Sample> {

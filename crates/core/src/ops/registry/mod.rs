@@ -6,6 +6,8 @@
 //! check its gradients, and the table that `gradus ops` prints. To add an operation: add the
 //! method, the row, the kernel.
 
+mod activation;
+mod arithmetic;
 mod arrays;
 mod elementwise;
 mod indexing;
@@ -158,6 +160,8 @@ pub fn rows() -> &'static [OpRow] {
     static ROWS: LazyLock<Vec<OpRow>> = LazyLock::new(|| {
         [
             elementwise::rows(),
+            arithmetic::rows(),
+            activation::rows(),
             reduction::rows(),
             product::rows(),
             movement::rows(),
