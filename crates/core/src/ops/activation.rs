@@ -36,11 +36,18 @@ impl Tensor {
 
     /// `log(1 + e^(beta x)) / beta`, a smooth ReLU, without overflow.
     ///
-    /// PyTorch switches to x itself beyond a threshold; here no switch is needed.
+    /// PyTorch switches to x itself beyond a threshold; see [`Tensor::softplus_threshold`].
     #[track_caller]
     #[must_use]
     pub fn softplus(&self, beta: f64) -> Tensor {
         (self * beta).logaddexp(0.0) / beta
+    }
+
+    /// [`Tensor::softplus`] where `beta x` is at most the threshold, and x itself beyond.
+    #[track_caller]
+    #[must_use]
+    pub fn softplus_threshold(&self, beta: f64, threshold: f64) -> Tensor {
+        (self * beta).gt(threshold).where_(self, self.softplus(beta))
     }
 
     /// The logarithm of [`Tensor::sigmoid`], without underflow.
@@ -76,9 +83,18 @@ impl Tensor {
     }
 
     /// x limited to `[low, high]`; unlike [`Tensor::clamp`], the gradient at the limits is 0.
+    ///
+    /// # Errors
+    /// [`Code::Argument`] when `low` is above `high`.
     #[track_caller]
     #[must_use]
     pub fn hardtanh(&self, low: f64, high: f64) -> Tensor {
+        if low > high {
+            return self.refuse(
+                Error::new(Code::Argument, format!("hardtanh: the limits {low} and {high} cross"))
+                    .help("the first is the lower one"),
+            );
+        }
         self.le(low).where_(low, self.ge(high).where_(high, self))
     }
 
@@ -113,9 +129,18 @@ impl Tensor {
     }
 
     /// x moved towards 0 by lambda, and 0 where it is nearer than that.
+    ///
+    /// # Errors
+    /// [`Code::Argument`] for a negative lambda.
     #[track_caller]
     #[must_use]
     pub fn softshrink(&self, lambda: f64) -> Tensor {
+        if lambda < 0.0 {
+            return self.refuse(
+                Error::new(Code::Argument, format!("softshrink: lambda is {lambda}"))
+                    .help("it is a distance from 0, so it must not be negative"),
+            );
+        }
         self - self.clamp(-lambda, lambda)
     }
 
@@ -201,7 +226,7 @@ impl Tensor {
             return Tensor::failed(crate::tensor::operand::no_axis("glu", axis, &shape));
         };
         let size = shape.dim(index);
-        if size % 2 != 0 {
+        if !size.is_multiple_of(2) {
             return Tensor::failed(
                 Error::new(Code::Shape, format!("glu: axis {axis} of {shape} has an odd size"))
                     .help("the axis is cut into two halves"),

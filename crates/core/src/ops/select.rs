@@ -1,8 +1,9 @@
 //! Choices between elements, comparisons within a tolerance, and small arithmetic composed of the
 //! primitives.
 
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::graph::dtype::DType;
+use crate::graph::recorder;
 use crate::tensor::operand::pair;
 use crate::tensor::{Operand, Tensor};
 
@@ -41,6 +42,15 @@ impl Tensor {
     #[track_caller]
     #[must_use]
     pub fn is_close(&self, other: impl Operand, rtol: f64, atol: f64, equal_nan: bool) -> Tensor {
+        if rtol < 0.0 || atol < 0.0 {
+            return self.refuse(
+                Error::new(
+                    Code::Argument,
+                    format!("is_close: the tolerances {rtol} and {atol} must not be negative"),
+                )
+                .help("rtol is relative to |other|, atol absolute"),
+            );
+        }
         let (x, y) = pair(self, &other);
         let same = x.eq(&y);
         let (x, y) = (x.as_real(), y.as_real());
@@ -48,6 +58,15 @@ impl Tensor {
         let near = apart.is_finite() & apart.le((y.abs() * rtol) + atol);
         let close = same | near;
         if equal_nan { close | (x.is_nan() & y.is_nan()) } else { close }
+    }
+
+    /// Fails with `error`, unless this tensor failed before.
+    #[track_caller]
+    pub(crate) fn refuse(&self, error: Error) -> Tensor {
+        match recorder::error_of(self) {
+            Some(_) => self.clone(),
+            None => Tensor::failed(error),
+        }
     }
 
     /// Whether all elements are close; see [`Tensor::is_close`]. Reads both values.
@@ -178,15 +197,7 @@ impl Tensor {
     #[track_caller]
     #[must_use]
     pub fn addcdiv(&self, a: &Tensor, b: &Tensor, value: impl Operand) -> Tensor {
-        self + a.true_divide(b) * value
-    }
-
-    /// The quotient as a float, also of integers (for which `/` truncates).
-    #[track_caller]
-    #[must_use]
-    pub fn true_divide(&self, other: impl Operand) -> Tensor {
-        let (x, y) = pair(self, &other);
-        x.as_real() / y.as_real()
+        self + a / b * value
     }
 
     /// The quotient rounded towards 0; its gradient is zero. Integers stay integers, and must not
@@ -195,8 +206,7 @@ impl Tensor {
     #[must_use]
     pub fn trunc_divide(&self, other: impl Operand) -> Tensor {
         let (x, y) = pair(self, &other);
-        let quotient = x / y;
-        if quotient.peek().dtype.is_float() { quotient.trunc() } else { quotient }
+        if x.peek().dtype.is_float() { (x / y).trunc() } else { (&x - x.fmod(&y)).floor_divide(y) }
     }
 
     /// x without its whole part: `x - trunc(x)`, with the sign of x.

@@ -98,9 +98,14 @@ impl Tensor {
     #[track_caller]
     #[must_use]
     pub fn sinc(&self) -> Tensor {
+        // sin(pi x) is (-1)^n sin(pi r) for x = n + r: it is 0 at every other integer.
         let zero = self.eq(0.0);
-        let t = zero.where_(1.0, self) * PI;
-        zero.where_(1.0, t.sin() / t)
+        let x = zero.where_(1.0, self);
+        let n = x.round();
+        let half = &n * 0.5;
+        let sign = 1.0 - (&half - half.floor()) * 4.0;
+        let sine = ((&x - n) * PI).sin() * sign;
+        zero.where_(1.0, sine / (x * PI))
     }
 }
 

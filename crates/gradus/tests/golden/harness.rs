@@ -165,10 +165,6 @@ pub(crate) fn is_float(x: &Tensor) -> bool {
     x.dtype().is_ok_and(DType::is_float)
 }
 
-pub(crate) fn real(x: &Tensor) -> Tensor {
-    if is_float(x) { x.clone() } else { x.cast(DType::F32) }
-}
-
 /// What happened to a call.
 pub(crate) enum Outcome {
     Passed,

@@ -17,7 +17,7 @@ fn pairs(e: &Array) -> Vec<Array> {
 /// Rows of operations on two tensors that broadcast. `whole`: also on integers.
 macro_rules! binary {
     ($($name:ident = $formula:literal, $torch:literal, $onnx:expr, $gradient:expr,
-       $left:ident $right:ident, $edges:ident, $a:ident $b:ident => $call:expr $(, $whole:ident)?;)*) => {
+       $left:ident $right:ident, $edges:ident $(, [$($extra:expr),*])? $(, $whole:ident)?;)*) => {
         &[$(OpRow {
             name: stringify!($name),
             signature: concat!("x.", stringify!($name), "(y)"),
@@ -27,16 +27,16 @@ macro_rules! binary {
             onnx: $onnx,
             gradient: $gradient,
             samples: || {
-                let plain: Call = |v| { let ($a, $b) = (&v[0], &v[1]); $call };
+                let plain: Call = |v| v[0].$name(&v[1] $($(, $extra)*)?);
                 let mut samples = two([$left, $right], [
                     plain,
-                    |v| { let ($a, $b) = (&v[0].t(), &v[1]); $call },
-                    |v| { let ($a, $b) = (&v[0].flip(0), &v[1].flip(1)); $call },
+                    |v| v[0].t().$name(&v[1] $($(, $extra)*)?),
+                    |v| v[0].flip(0).$name(&v[1].flip(1) $($(, $extra)*)?),
                     |v| {
-                        let ($a, $b) = (&v[0].broadcast_to([2, 3, 5]), &v[1].broadcast_to([3, 5]));
-                        $call
+                        v[0].broadcast_to([2, 3, 5])
+                            .$name(&v[1].broadcast_to([3, 5]) $($(, $extra)*)?)
                     },
-                    |v| { let ($a, $b) = (&v[0], &v[0]); $call },
+                    |v| v[0].$name(&v[0] $($(, $extra)*)?),
                 ]);
                 samples.push(Sample::new("edges", pairs(&$edges()), plain).kinks());
                 $(samples.push(
@@ -45,8 +45,7 @@ macro_rules! binary {
                 samples
             },
             errors: || vec![fails!("shapes that do not broadcast", Shape, "do not broadcast", {
-                let ($a, $b) = (&Tensor::zeros([2, 3]), &Tensor::zeros([2]));
-                $call
+                Tensor::zeros([2, 3]).$name(&Tensor::zeros([2]) $($(, $extra)*)?)
             })].into_iter().chain(by_zero(stringify!($name))).collect(),
         },)*]
     };
@@ -71,47 +70,38 @@ fn by_zero(name: &str) -> Option<ErrorCase> {
 
 const BINARY: &[OpRow] = binary! {
     atan2 = "angle of the point (y, x)", "torch.atan2", None, Gradient::Yes, any positive,
-        edges, a b => a.atan2(b);
-    hypot = "sqrt(x^2 + y^2)", "torch.hypot", None, Gradient::Yes, any positive, edges,
-        a b => a.hypot(b);
-    logaddexp = "ln(e^x + e^y)", "torch.logaddexp", None, Gradient::Yes, any any, edges,
-        a b => a.logaddexp(b);
-    logaddexp2 = "log2(2^x + 2^y)", "torch.logaddexp2", None, Gradient::Yes, any any, mild_edges,
-        a b => a.logaddexp2(b);
-    fmod = "x - trunc(x / y) y", "torch.fmod", Some("Mod"), Gradient::Yes, unit beyond, edges,
-        a b => a.fmod(b), whole;
+        edges;
+    hypot = "sqrt(x^2 + y^2)", "torch.hypot", None, Gradient::Yes, any positive, edges;
+    logaddexp = "ln(e^x + e^y)", "torch.logaddexp", None, Gradient::Yes, any any, edges;
+    logaddexp2 = "log2(2^x + 2^y)", "torch.logaddexp2", None, Gradient::Yes, any any, mild_edges;
+    fmod = "x - trunc(x / y) y", "torch.fmod", Some("Mod"), Gradient::Yes, unit beyond, edges, whole;
     floor_divide = "x / y, rounded down", "torch.floor_divide", None, Gradient::Zero,
-        unit beyond, edges, a b => a.floor_divide(b), whole;
+        unit beyond, edges, whole;
     trunc_divide = "x / y, rounded towards 0", "torch.div", None, Gradient::Zero, unit beyond,
-        mild_edges, a b => a.trunc_divide(b), whole;
-    true_divide = "x / y as floats", "torch.true_divide", Some("Div"), Gradient::Yes, any any,
-        edges, a b => a.true_divide(b), whole;
+        mild_edges, whole;
     fmax = "the larger; where one is NaN the other", "torch.fmax", None, Gradient::Yes,
-        any positive, edges, a b => a.fmax(b), whole;
+        any positive, edges, whole;
     fmin = "the smaller; where one is NaN the other", "torch.fmin", None, Gradient::Yes,
-        any positive, edges, a b => a.fmin(b), whole;
-    copysign = "|x| with the sign of y", "torch.copysign", None, Gradient::Yes, any any, edges,
-        a b => a.copysign(b), whole;
+        any positive, edges, whole;
+    copysign = "|x| with the sign of y", "torch.copysign", None, Gradient::Yes, any any, edges, whole;
     heaviside = "0 below 0, 1 above, y at 0", "torch.heaviside", None, Gradient::Yes, any any,
-        edges, a b => a.heaviside(b), whole;
+        edges, whole;
     xlogy = "x ln y, 0 where x = 0", "torch.xlogy", None, Gradient::Yes, any positive,
-        mild_edges, a b => a.xlogy(b), whole;
+        mild_edges, whole;
     xlog1py = "x ln(1 + y), 0 where x = 0", "torch.special.xlog1py", None, Gradient::Yes,
-        any positive, mild_edges, a b => a.xlog1py(b);
-    ldexp = "x 2^y", "torch.ldexp", None, Gradient::Yes, any any, mild_edges, a b => a.ldexp(b),
+        any positive, mild_edges;
+    ldexp = "x 2^y", "torch.ldexp", None, Gradient::Yes, any any, mild_edges,
         whole;
-    clamp_min = "max(x, y)", "torch.clamp_min", Some("Max"), Gradient::Yes, any positive, edges,
-        a b => a.clamp_min(b), whole;
-    clamp_max = "min(x, y)", "torch.clamp_max", Some("Min"), Gradient::Yes, any positive, edges,
-        a b => a.clamp_max(b), whole;
+    clamp_min = "max(x, y)", "torch.clamp_min", Some("Max"), Gradient::Yes, any positive, edges, whole;
+    clamp_max = "min(x, y)", "torch.clamp_max", Some("Min"), Gradient::Yes, any positive, edges, whole;
     is_close = "whether |x - y| <= atol + rtol |y|", "torch.isclose", None, ANSWER, any any,
-        mild_edges, a b => a.is_close(b, 1e-5, 1e-8, true), whole;
+        mild_edges, [1e-5, 1e-8, true], whole;
     logical_and = "whether both differ from 0", "torch.logical_and", Some("And"), ANSWER,
-        any any, edges, a b => a.logical_and(b), ids2;
+        any any, edges, ids2;
     logical_or = "whether any differs from 0", "torch.logical_or", Some("Or"), ANSWER,
-        any any, edges, a b => a.logical_or(b), ids2;
+        any any, edges, ids2;
     logical_xor = "whether just one differs from 0", "torch.logical_xor", Some("Xor"), ANSWER,
-        any any, edges, a b => a.logical_xor(b), ids2;
+        any any, edges, ids2;
 };
 
 fn ids2(shape: &[usize], seed: u64) -> Array {
@@ -212,7 +202,7 @@ const TESTS: &[OpRow] = tests! {
 macro_rules! others {
     ($($name:ident $signature:literal $formula:literal, $torch:literal, $gradient:expr,
        [$($label:literal $kinks:literal $inputs:expr => |$v:ident| $call:expr),* $(,)?],
-       [$($wrong:literal $code:ident $words:literal $failing:expr),* $(,)?];)*) => {
+       $errors:expr;)*) => {
         &[$(OpRow {
             name: stringify!($name),
             signature: $signature,
@@ -226,7 +216,7 @@ macro_rules! others {
                 sample.kinks = $kinks;
                 sample
             }),*],
-            errors: || vec![$(fails!($wrong, $code, $words, $failing)),*],
+            errors: || $errors,
         },)*]
     };
 }
@@ -236,23 +226,25 @@ const OTHERS: &[OpRow] = others! {
         "matrix" false vec![any(&[3, 5], 1)] => |v| v[0].deg2rad(),
         "integers" false vec![whole(&[5], 1)] => |v| v[0].deg2rad(),
         "edges" true vec![mild_edges()] => |v| v[0].deg2rad(),
-    ], [];
+    ], Vec::new();
     rad2deg "x.rad2deg()" "x 180 / pi", "torch.rad2deg", Gradient::Yes, [
         "matrix" false vec![any(&[3, 5], 1)] => |v| v[0].rad2deg(),
         "integers" false vec![whole(&[5], 1)] => |v| v[0].rad2deg(),
-    ], [];
+    ], Vec::new();
     round_decimals "x.round_decimals(n)" "nearest multiple of 10^-n", "torch.round",
         Gradient::Zero, [
         "two" false vec![exact(&[1.238f32, -3.333, 0.017])] => |v| v[0].round_decimals(2),
         "none" false vec![any(&[3, 5], 1)] => |v| v[0].round_decimals(0),
         "tens" false vec![exact(&[123.0f32, -387.0, 14.9])] => |v| v[0].round_decimals(-1),
-    ], ["of bool" DType "round: takes f32 or f64" Tensor::from([true]).round_decimals(0)];
+    ], vec![fails!("of bool", DType, "round: takes f32 or f64", {
+        Tensor::from([true]).round_decimals(0)
+    })];
     nan_to_num "x.nan_to_num(nan, posinf, neginf)" "NaN and infinities replaced",
         "torch.nan_to_num", Gradient::Yes, [
         "matrix" false vec![any(&[3, 5], 1)] => |v| v[0].nan_to_num(0.0, 1e30, -1e30),
         "edges" true vec![edges()] => |v| v[0].nan_to_num(7.0, 8.0, 9.0),
         "integers" false vec![whole(&[3, 5], 1)] => |v| v[0].nan_to_num(0.0, 1.0, 1.0),
-    ], [];
+    ], Vec::new();
     masked_fill "x.masked_fill(mask, value)" "value where the mask holds, else x",
         "torch.masked_fill", Gradient::Yes, [
         "a number" false vec![any(&[3, 5], 1), truth(&[3, 5], 2)] => |v| {
@@ -262,11 +254,13 @@ const OTHERS: &[OpRow] = others! {
             v[0].masked_fill(&v[1], &v[2])
         },
         "integers" false vec![whole(&[5], 1), truth(&[5], 2)] => |v| v[0].masked_fill(&v[1], 7),
-    ], [
-        "a mask of numbers" DType "where: the condition is f32"
-            Tensor::from([1.0]).masked_fill(&Tensor::from([1.0]), 0.0),
-        "shapes that do not broadcast" Shape "where: "
-            Tensor::zeros([3]).masked_fill(&Tensor::from([true, false]), 0.0),
+    ], vec![
+        fails!("a mask of numbers", DType, "where: the condition is f32", {
+            Tensor::from([1.0]).masked_fill(&Tensor::from([1.0]), 0.0)
+        }),
+        fails!("shapes that do not broadcast", Shape, "where: ", {
+            Tensor::zeros([3]).masked_fill(&Tensor::from([true, false]), 0.0)
+        }),
     ];
     lerp "x.lerp(end, weight)" "x + weight (end - x)", "torch.lerp", Gradient::Yes, [
         "a number" false vec![any(&[3, 5], 1), any(&[3, 5], 2)] => |v| v[0].lerp(&v[1], 0.3),
@@ -276,20 +270,23 @@ const OTHERS: &[OpRow] = others! {
         "small weights" false vec![any(&[3, 5], 1), any(&[5], 2), exact(&[0.1f32])] => |v| {
             v[0].lerp(&v[1], &v[2])
         },
-    ], ["shapes that do not broadcast" Shape "sub: "
-        Tensor::zeros([3]).lerp(&Tensor::zeros([2]), 0.5)];
+    ], vec![fails!("shapes that do not broadcast", Shape, "sub: ", {
+        Tensor::zeros([3]).lerp(&Tensor::zeros([2]), 0.5)
+    })];
     addcmul "x.addcmul(a, b, value)" "x + value a b", "torch.addcmul", Gradient::Yes, [
         "a number" false vec![any(&[3, 5], 1), any(&[3, 5], 2), any(&[5], 3)] => |v| {
             v[0].addcmul(&v[1], &v[2], 0.5)
         },
-    ], ["shapes that do not broadcast" Shape "mul: "
-        Tensor::zeros([3]).addcmul(&Tensor::zeros([2]), &Tensor::zeros([3]), 1.0)];
+    ], vec![fails!("shapes that do not broadcast", Shape, "mul: ", {
+        Tensor::zeros([3]).addcmul(&Tensor::zeros([2]), &Tensor::zeros([3]), 1.0)
+    })];
     addcdiv "x.addcdiv(a, b, value)" "x + value a / b", "torch.addcdiv", Gradient::Yes, [
         "a number" false vec![any(&[3, 5], 1), any(&[3, 5], 2), positive(&[5], 3)] => |v| {
             v[0].addcdiv(&v[1], &v[2], 0.5)
         },
-    ], ["shapes that do not broadcast" Shape "div: "
-        Tensor::zeros([3]).addcdiv(&Tensor::zeros([2]), &Tensor::zeros([3]), 1.0)];
+    ], vec![fails!("shapes that do not broadcast", Shape, "div: ", {
+        Tensor::zeros([3]).addcdiv(&Tensor::zeros([2]), &Tensor::zeros([3]), 1.0)
+    })];
 };
 
 pub(super) fn rows() -> Vec<OpRow> {
