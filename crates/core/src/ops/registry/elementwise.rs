@@ -243,7 +243,7 @@ const BINARY: &[OpRow] = binary! {
     add "x + y" = "x + y", "torch.add", Some("Add"), Gradient::Yes, any any, a b => a + b;
     sub "x - y" = "x - y", "torch.sub", Some("Sub"), Gradient::Yes, any any, a b => a - b;
     mul "x * y" = "x * y", "torch.mul", Some("Mul"), Gradient::Yes, any any, a b => a * b;
-    div "x / y" = "x / y; integers truncate", "torch.div", Some("Div"), Gradient::Yes,
+    div "x / y" = "x / y; integers give f32", "torch.div", Some("Div"), Gradient::Yes,
         any any, a b => a / b;
     remainder "x % y" = "x - floor(x / y) * y", "torch.remainder", Some("Mod"), Gradient::Yes,
         any remainder_by, a b => a % b;
