@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use gradus_core::{Array, Code, Error, Result, Shape};
 
+use crate::disk::DiskRows;
 use crate::rows::Rows;
 use crate::store::{self, FeatureData, Features, Targets};
 
@@ -76,6 +77,23 @@ impl Dataset {
         Dataset::new(Features::bytes(&sample, pixels)?, sample, 1.0 / 255.0, y)
     }
 
+    /// Rows of `width` features in memory, with targets; shapes are checked as in `from_arrays`.
+    pub(crate) fn from_rows(rows: Vec<f32>, width: usize, y: Array) -> Result<Dataset> {
+        let count = rows.len() / width.max(1);
+        Dataset::from_arrays(Array::new([count, width], &rows)?, y)
+    }
+
+    /// Rows of features in a file, with targets.
+    pub(crate) fn from_disk(rows: DiskRows, y: Array) -> Result<Dataset> {
+        let sample = Shape::new(&[rows.width]);
+        Dataset::new(Features::disk(rows)?, sample, 1.0, y)
+    }
+
+    /// Whether the features lie in a file and are read when a batch is made.
+    pub fn is_on_disk(&self) -> bool {
+        matches!(self.features.data, FeatureData::Disk(_))
+    }
+
     fn new(features: Features, sample: Shape, scale: f32, y: Array) -> Result<Dataset> {
         let targets = Targets::new(y)?;
         if features.rows() != targets.rows() {
@@ -110,7 +128,7 @@ impl Dataset {
     /// [`Code::Argument`] when the features are f32, or the factor is zero or not finite.
     pub fn with_scale(mut self, scale: f32) -> Result<Dataset> {
         let argument = |why| Error::new(Code::Argument, format!("with_scale({scale}): {why}"));
-        if let FeatureData::F32(_) = self.features.data {
+        if !matches!(self.features.data, FeatureData::U8(_)) {
             return Err(argument("only byte features have a scale, these are f32"));
         }
         if !scale.is_finite() || scale == 0.0 {
@@ -335,7 +353,7 @@ impl fmt::Display for Dataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.features.data {
             FeatureData::U8(_) => "u8",
-            FeatureData::F32(_) => "f32",
+            FeatureData::F32(_) | FeatureData::Disk(_) => "f32",
         };
         write!(f, "{}: {} samples of {kind} {}, ", self.name, self.len(), self.sample)?;
         match self.classes {

@@ -22,6 +22,7 @@
 mod batch;
 mod dataset;
 mod digits;
+mod disk;
 mod idx;
 mod images;
 mod loader;
@@ -31,6 +32,7 @@ mod sniff;
 mod source;
 mod split;
 mod store;
+pub mod table;
 mod tensors;
 mod toys;
 

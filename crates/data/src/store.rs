@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use gradus_core::{Array, Code, DType, Error, Result, Shape};
 use sha2::{Digest, Sha256};
 
+use crate::disk::DiskRows;
 use crate::rows::{Rows, Run};
 
 /// More classes than this is a column of numbers that was taken for class ids.
@@ -26,6 +27,8 @@ pub(crate) enum FeatureData {
     /// Bytes that become `byte * scale`.
     U8(Vec<u8>),
     F32(Array),
+    /// f32 in a file, for data larger than memory.
+    Disk(DiskRows),
 }
 
 /// What is to be predicted, one row a sample.
@@ -107,6 +110,15 @@ impl Features {
         Ok(Features { data: FeatureData::F32(x), width, rows, hash: OnceLock::new() })
     }
 
+    /// Rows that lie in a file.
+    pub(crate) fn disk(disk: DiskRows) -> Result<Features> {
+        let (rows, width) = (disk.rows, disk.width);
+        if rows == 0 || width == 0 {
+            return Err(no_samples());
+        }
+        Ok(Features { data: FeatureData::Disk(disk), width, rows, hash: OnceLock::new() })
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }
@@ -135,6 +147,13 @@ impl Features {
                     complete = copy_rows(all, self.width, rows, out, <[f32]>::copy_from_slice);
                 })?
             }
+            FeatureData::Disk(disk) => {
+                let mut read = Ok(());
+                let array = Array::build(shape, |out: &mut [f32]| read = disk.gather(rows, out))?;
+                read?;
+                complete = true;
+                array
+            }
         };
         finished(array, complete)
     }
@@ -149,6 +168,14 @@ impl Features {
                     sha.update(pixels);
                 }
                 FeatureData::F32(all) => hash_array(&mut sha, all),
+                FeatureData::Disk(disk) => {
+                    // The same bytes as of an array with these rows.
+                    let shape = Shape::new(&[disk.rows, disk.width]);
+                    sha.update(format!("{}{shape}", DType::F32));
+                    if let Err(cause) = disk.each_piece(|bytes| sha.update(bytes)) {
+                        sha.update(format!("unreadable: {cause}"));
+                    }
+                }
             }
             sha.finalize().into()
         })
