@@ -356,12 +356,36 @@ pub(crate) fn take_error(r: &mut Recorder, t: &Tensor) -> Result<()> {
     }
 }
 
+/// The gradients of `y` for `xs`; an `x` that plays no part is an error.
 pub(crate) fn grad(
     y: &Tensor,
     xs: &[&Tensor],
     cotangent: Option<&Tensor>,
     place: &'static Location<'static>,
 ) -> Result<Vec<Tensor>> {
+    let found = grad_or_none(y, xs, cotangent, place)?;
+    found
+        .into_iter()
+        .zip(xs)
+        .map(|(g, x)| {
+            g.ok_or_else(|| {
+                recorder::with(|r| {
+                    let error = unreachable(r, y.slot(), "this tensor");
+                    let error = error.cells("tensor", r.describe(x.slot()));
+                    r.locate(error, 0, place).help("make it with `with_grad()` before using it")
+                })
+            })
+        })
+        .collect()
+}
+
+/// [`grad`], with `None` for an `x` that plays no part.
+pub(crate) fn grad_or_none(
+    y: &Tensor,
+    xs: &[&Tensor],
+    cotangent: Option<&Tensor>,
+    place: &'static Location<'static>,
+) -> Result<Vec<Option<Tensor>>> {
     if xs.is_empty() {
         return Ok(Vec::new());
     }
@@ -385,20 +409,20 @@ pub(crate) fn grad(
         }
         with_reached(r, |r, reached| reach(r, slot, reached))?;
         let mark = r.mark;
-        let targets: SmallVec<[Slot; 8]> = xs.iter().map(|x| x.slot()).collect();
-        for &target in &targets {
-            let node = r.node(target);
-            if node.mark != mark || !node.grad {
-                let error = unreachable(r, slot, "this tensor");
-                let error = error.cells("tensor", r.describe(target));
-                return Err(r
-                    .locate(error, 0, place)
-                    .help("make it with `with_grad()` before using it"));
-            }
-        }
+        let reached = |r: &Recorder, x: &Tensor| {
+            let node = r.node(x.slot());
+            node.mark == mark && node.grad
+        };
+        let found: SmallVec<[bool; 8]> = xs.iter().map(|x| reached(r, x)).collect();
+        let targets = xs.iter().zip(&found).filter(|(_, found)| **found);
+        let targets: SmallVec<[Slot; 8]> = targets.map(|(x, _)| x.slot()).collect();
         let mut picks = Vec::new();
-        record_grad(r, slot, cotangent.map(Tensor::slot), &targets, &mut picks, place);
-        Ok(picks.iter().map(|&p| r.handle(p)).collect())
+        if !targets.is_empty() {
+            record_grad(r, slot, cotangent.map(Tensor::slot), &targets, &mut picks, place);
+        }
+        let mut picks = picks.into_iter();
+        let pick = |found: &bool| if *found { picks.next().map(|p| r.handle(p)) } else { None };
+        Ok(found.iter().map(pick).collect())
     })
 }
 

@@ -12,6 +12,7 @@ mod array;
 mod autodiff;
 mod backend;
 pub mod check;
+pub mod derivatives;
 pub mod error;
 mod exec;
 mod gradients;

@@ -33,6 +33,11 @@ pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
     with_mode(|m| m.grad = false, f)
 }
 
+/// Records with history, also inside [`no_grad`].
+pub(crate) fn with_history<R>(f: impl FnOnce() -> R) -> R {
+    with_mode(|m| m.grad = true, f)
+}
+
 /// Evaluation: no gradients, dropout off, normalisation by running statistics.
 pub fn inference<R>(f: impl FnOnce() -> R) -> R {
     with_mode(

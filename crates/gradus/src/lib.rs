@@ -27,6 +27,7 @@
 //! | tensors, gradients, seeds, threads | here, at the root |
 //! | all operations as a table | [`ops::registry`] |
 //! | numerical gradient checks | [`check`] |
+//! | Jacobians, Hessians, per-sample gradients, `vmap` | [`derivatives`] |
 //! | layers, initialisers, optimizers, saved states | [`nn`] |
 //! | datasets, file formats, splits, batches | [`data`] |
 //! | the training loop, callbacks, runs on disk | [`train`] |
@@ -42,6 +43,14 @@ pub use gradus_core::{
     no_grad, ops, pending_tensors, plan_cache, release_memory, rng_state, seed, set_rng_state,
     set_split_all, set_threads, snapshot, step, sync, threads, training,
 };
+
+/// Derivatives as functions of functions (`grad`, `jvp`, `hessian`, `vmap`, ..), and for all
+/// parameters of a model (`of_model`).
+pub mod derivatives {
+    pub use gradus_core::derivatives::*;
+    /// Per-sample gradients and Hessian-vector products for a model's parameters.
+    pub use gradus_nn::derivatives as of_model;
+}
 
 /// Datasets in memory, file formats, splits, shuffles, batches, a loader.
 pub use gradus_data as data;

@@ -24,6 +24,7 @@
 // The derive names this crate, also when it is used inside it.
 extern crate self as gradus_nn;
 
+pub mod derivatives;
 mod file;
 pub mod init;
 mod layer;

@@ -249,6 +249,15 @@ fn is_leaf(node: &recorder::Node, recompute: bool) -> bool {
     node.value.is_some() && !(recompute && node.grad && !node.inputs.is_empty())
 }
 
+/// What `roots` were made from, in recording order, with the history of what has gradients; their
+/// numbers in that order are left in the nodes.
+pub(crate) fn history(r: &mut Recorder, roots: &[Tensor]) -> Vec<(Slot, u32)> {
+    let mut s = Scratch::new();
+    s.roots.extend(roots.iter().map(Tensor::slot));
+    walk(r, &mut s, true);
+    s.order
+}
+
 /// Whether somebody wants its value after the run.
 #[inline]
 fn is_held(node: &recorder::Node) -> bool {
@@ -256,10 +265,9 @@ fn is_held(node: &recorder::Node) -> bool {
 }
 
 /// Walks from the roots to everything that has to run; in recording order, leaves included.
-fn collect(r: &mut Recorder, s: &mut Scratch, request: Request) {
-    // Gradients need the history of what they differentiate, even where it has a value.
-    let mut recompute = request == Request::Step
-        && s.roots.iter().any(|&root| matches!(r.node(root).op, Op::Update(_)));
+/// Gradients need the history of what they differentiate, even where it has a value: the result is
+/// whether the history of values was followed.
+fn walk(r: &mut Recorder, s: &mut Scratch, mut recompute: bool) -> bool {
     loop {
         r.mark = r.mark.wrapping_add(1);
         let mark = r.mark;
@@ -298,6 +306,14 @@ fn collect(r: &mut Recorder, s: &mut Scratch, request: Request) {
     for (i, &(slot, _)) in s.order.iter().enumerate() {
         r.node_mut(slot).local = i as u32;
     }
+    recompute
+}
+
+/// Collects what has to run, and writes down its key.
+fn collect(r: &mut Recorder, s: &mut Scratch, request: Request) {
+    let update = |&root: &Slot| matches!(r.node(root).op, Op::Update(_));
+    let recompute = request == Request::Step && s.roots.iter().any(update);
+    let recompute = walk(r, s, recompute);
     // The key, and with it whether a node is a leaf, is written down at once.
     s.words.clear();
     s.words.push(u64::from(recompute));

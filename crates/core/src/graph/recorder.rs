@@ -99,7 +99,7 @@ pub(crate) struct Recorder {
     pub(crate) nodes: Vec<Node>,
     free: Vec<Slot>,
     live: usize,
-    next_seq: u64,
+    pub(crate) next_seq: u64,
     pub(crate) mark: u32,
     /// Nodes recorded since the last flush that may still have to run.
     pub(crate) pending: Vec<(Slot, u32)>,

@@ -53,6 +53,28 @@ pub(crate) fn placeholder(meta: Meta, grad: bool, place: &'static Location<'stat
     })
 }
 
+/// The same value as a tensor that gradients reach, whatever `x` is; they flow on to `x` where it
+/// has gradients.
+pub(crate) fn open(x: &Tensor, place: &'static Location<'static>) -> Tensor {
+    let (tensor, eager) = recorder::with(|r| {
+        let node = r.node(x.slot());
+        let meta = Meta { shape: node.shape, dtype: node.dtype };
+        if !meta.dtype.is_float() || matches!(node.op, Op::Failed) {
+            r.node_mut(x.slot()).handles += 1;
+            return (r.handle(x.slot()), false);
+        }
+        let mut inputs = Operands::new();
+        inputs.push(x.slot());
+        let slot = r.append(Op::Reshape, inputs, meta, true, place, Side::None);
+        r.push_pending(slot);
+        (r.handle(slot), flush::runs_eagerly(r, slot))
+    });
+    if eager {
+        flush::run_eagerly(&tensor);
+    }
+    tensor
+}
+
 /// Records a node some of whose operands are written with placeholders of its own: only the first
 /// `open` of them say whether it has a value.
 pub(crate) fn record_traced(

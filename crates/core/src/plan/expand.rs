@@ -30,6 +30,8 @@ pub(crate) struct Expanded {
     pub(crate) effects: Vec<IrEffect>,
     /// Values that must be finite for the effects to happen.
     pub(crate) watch: Vec<Val>,
+    /// The value of each recorded node (of a gradient request, a number that is none).
+    pub(crate) vals: Vec<Val>,
 }
 
 /// An effect before lowering.
@@ -43,8 +45,13 @@ pub(crate) fn expand(recorded: &[Recorded]) -> Result<Expanded> {
     let mut ir =
         Ir { nodes: Vec::with_capacity(recorded.len() * 3), origin: NO_ORIGIN, ..Ir::default() };
     let mut map: Vec<Val> = Vec::with_capacity(recorded.len());
-    let mut out =
-        Expanded { ir: Ir::default(), outputs: Vec::new(), effects: Vec::new(), watch: Vec::new() };
+    let mut out = Expanded {
+        ir: Ir::default(),
+        outputs: Vec::new(),
+        effects: Vec::new(),
+        watch: Vec::new(),
+        vals: Vec::new(),
+    };
     let mut gradients: Vec<Vec<Val>> = Vec::new();
     let mut losses: Vec<Val> = Vec::new();
     let (mut leaves, mut numbers, mut keys) = (0, 0, 0);
@@ -156,6 +163,7 @@ pub(crate) fn expand(recorded: &[Recorded]) -> Result<Expanded> {
     out.watch.sort_unstable();
     out.watch.dedup();
     out.ir = ir;
+    out.vals = map;
     Ok(out)
 }
 

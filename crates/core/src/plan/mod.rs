@@ -57,6 +57,7 @@ const MAX_ARENA: usize = 1 << 46;
 pub(crate) fn compile(recorded: &[Recorded], options: Options) -> Result<Plan> {
     let mut expanded = expand::expand(recorded)?;
     expanded.ir.rules = Vec::new();
+    expanded.vals = Vec::new();
     let reference = expanded.ir.clone();
     let reference_outputs = expanded.outputs.clone();
     let reference_watch = expanded.watch.clone();
