@@ -42,7 +42,7 @@ pub use graph::scope::{Scope, Tag};
 pub use graph::shape::{MAX_RANK, Shape};
 pub use half::{bf16, f16};
 pub use mode::{eager, evaluation, inference, is_training, no_grad, training};
-pub use ops::update::{Rule, UpdateGroup};
+pub use ops::update::{Pointwise, Rule, UpdateGroup};
 pub use ops::{CustomOp, Meta, custom_gradient};
 pub use param::{Buffer, Param, snapshot};
 pub use plan::cache::{CacheStats, plan_cache};

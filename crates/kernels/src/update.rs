@@ -4,11 +4,13 @@
 //! (somebody still holds the old values) or to the same ones. Subnormal results become 0: they
 //! would slow every later step down and mean nothing.
 
+mod pointwise;
 mod real;
 
 use crate::levels::{lanewise, leveled, one_vector_a_turn};
 use crate::memory::{Element, KernelError, Mem, Shared, Ty};
 use crate::pool;
+pub use pointwise::{NUMBERS, Pointwise};
 use real::{LANES, Real};
 use std::cell::Cell;
 
@@ -61,6 +63,8 @@ pub enum Rule {
     Sgd(Sgd),
     /// State: mean of gradients, mean of squares, and with `amsgrad` the largest of these.
     Adam(Adam),
+    /// State and numbers: see [`Pointwise`].
+    Pointwise(Pointwise, [f64; NUMBERS]),
 }
 
 impl Rule {
@@ -69,6 +73,7 @@ impl Rule {
         match self {
             Rule::Sgd(s) => usize::from(s.momentum != 0.0),
             Rule::Adam(a) => 2 + usize::from(a.amsgrad),
+            Rule::Pointwise(kind, _) => kind.states(),
         }
     }
 }
@@ -120,6 +125,12 @@ pub fn update(rule: &Rule, tensors: &[UpdateTensor<'_>]) -> Result<(), KernelErr
         (Ty::F64, Rule::Sgd(s)) => pieces::<f64>(tensors, total, 0.8, &sgd_with(s)),
         (Ty::F32, Rule::Adam(a)) => pieces::<f32>(tensors, total, 0.8, &adam_with(a)),
         (Ty::F64, Rule::Adam(a)) => pieces::<f64>(tensors, total, 1.6, &adam_with(a)),
+        (Ty::F32, Rule::Pointwise(kind, n)) => {
+            pieces::<f32>(tensors, total, kind.ns(), &pointwise::with(*kind, n))
+        }
+        (Ty::F64, Rule::Pointwise(kind, n)) => {
+            pieces::<f64>(tensors, total, 2.0 * kind.ns(), &pointwise::with(*kind, n))
+        }
         _ => Err(KernelError::Type("update of integers")),
     }
 }

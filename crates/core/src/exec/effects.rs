@@ -60,6 +60,7 @@ fn with_numbers(rule: Rule, numbers: &[f64]) -> KernelRule {
             maximize,
             step: n(5) as u64,
         }),
+        Rule::Pointwise(kind) => KernelRule::Pointwise(kind, std::array::from_fn(n)),
     }
 }
 

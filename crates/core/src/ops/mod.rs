@@ -36,7 +36,7 @@ pub(crate) mod update;
 
 pub use custom::CustomOp;
 pub use custom_gradient::custom_gradient;
-pub use update::Rule;
+pub use update::{Pointwise, Rule};
 
 /// Axes as a bit mask: bit `i` is axis `i`.
 pub type AxisMask = u8;

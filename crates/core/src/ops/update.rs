@@ -3,6 +3,8 @@
 use std::panic::Location;
 use std::sync::Arc;
 
+pub use gradus_kernels::update::Pointwise;
+
 use crate::array::Array;
 use crate::error::{Code, Error, Result};
 use crate::graph::recorder;
@@ -33,6 +35,8 @@ pub enum Rule {
         /// Climb instead of descend.
         maximize: bool,
     },
+    /// One of the rules that are a formula an element; numbers and state are described at each.
+    Pointwise(Pointwise),
 }
 
 impl Rule {
@@ -41,6 +45,7 @@ impl Rule {
         match self {
             Rule::Sgd { momentum, .. } => usize::from(momentum),
             Rule::Adam { amsgrad, .. } => 2 + usize::from(amsgrad),
+            Rule::Pointwise(kind) => kind.states(),
         }
     }
 
@@ -49,6 +54,7 @@ impl Rule {
         match self {
             Rule::Sgd { .. } => 5,
             Rule::Adam { .. } => 6,
+            Rule::Pointwise(_) => gradus_kernels::update::NUMBERS,
         }
     }
 
@@ -59,6 +65,22 @@ impl Rule {
             }
             Rule::Adam { decoupled, amsgrad, maximize } => {
                 8 | u64::from(decoupled) | u64::from(amsgrad) << 1 | u64::from(maximize) << 2
+            }
+            Rule::Pointwise(kind) => {
+                let which = match kind {
+                    Pointwise::RmsProp { centered, momentum } => {
+                        u64::from(centered) | u64::from(momentum) << 1
+                    }
+                    Pointwise::Adagrad => 4,
+                    Pointwise::Adadelta => 5,
+                    Pointwise::Adamax => 6,
+                    Pointwise::NAdam => 7,
+                    Pointwise::RAdam => 8,
+                    Pointwise::Asgd => 9,
+                    Pointwise::Rprop => 10,
+                    Pointwise::Lion => 11,
+                };
+                16 | which << 8
             }
         }
     }

@@ -15,6 +15,7 @@ pub(super) trait Real:
     + Mul<Output = Self>
     + Div<Output = Self>
     + Neg<Output = Self>
+    + PartialOrd
 {
     /// The nearest value of the type.
     fn of(x: f64) -> Self;
@@ -24,6 +25,14 @@ pub(super) trait Real:
     fn root(self) -> Self;
     /// The larger; NaN if either is.
     fn larger(self, other: Self) -> Self;
+    /// The smaller; NaN if either is.
+    fn smaller(self, other: Self) -> Self;
+    /// Without its sign.
+    fn absolute(self) -> Self;
+    /// -1, 0 or 1; NaN of NaN.
+    fn signed(self) -> Self;
+    /// Whether it lies between -1/2 and 1/2.
+    fn less_than_half(self) -> bool;
     /// 0 for a subnormal.
     fn flushed(self) -> Self;
 
@@ -81,6 +90,28 @@ macro_rules! real {
             #[inline(always)]
             fn larger(self, other: $t) -> $t {
                 if (other > self) | other.is_nan() { other } else { self }
+            }
+            #[inline(always)]
+            fn smaller(self, other: $t) -> $t {
+                if (other < self) | other.is_nan() { other } else { self }
+            }
+            #[inline(always)]
+            fn absolute(self) -> $t {
+                self.abs()
+            }
+            #[inline(always)]
+            fn signed(self) -> $t {
+                if self > 0.0 {
+                    1.0
+                } else if self < 0.0 {
+                    -1.0
+                } else {
+                    self
+                }
+            }
+            #[inline(always)]
+            fn less_than_half(self) -> bool {
+                self.abs() < 0.5
             }
             #[inline(always)]
             fn flushed(self) -> $t {
