@@ -56,11 +56,94 @@ fn naive(rule: &Rule, p: f64, g: f64, s: [f64; 3]) -> (f64, [f64; 3]) {
             let denom = most.sqrt() / correct(r.beta2).sqrt() + r.eps;
             (p - r.lr / correct(r.beta1) * m / denom, [m, v, if r.amsgrad { most } else { 0.0 }])
         }
+        Rule::Pointwise(kind, n) => formula(*kind, n, p, g, s),
+    }
+}
+
+/// The formulas as their papers have them.
+fn formula(kind: Pointwise, n: &[f64; NUMBERS], p: f64, g: f64, s: [f64; 3]) -> (f64, [f64; 3]) {
+    let [sign, decay, shrink, a, b, c, d, e, f, h] = *n;
+    let (g, p) = (sign * g + decay * p, shrink * p);
+    let sign = |x: f64| if x == 0.0 { 0.0 } else { x.signum() };
+    match kind {
+        Pointwise::Adagrad => {
+            let sum = if c == 1.0 { d } else { s[0] } + g * g;
+            (p + a * g / (sum.sqrt() + b), [sum, 0.0, 0.0])
+        }
+        Pointwise::Adadelta => {
+            let square = b * s[0] + c * g * g;
+            let x = ((s[1] + d) / (square + d)).sqrt() * g;
+            (p + a * x, [square, b * s[1] + c * x * x, 0.0])
+        }
+        Pointwise::RmsProp { centered, momentum } => {
+            let at = 1 + usize::from(momentum);
+            let mut new = [b * s[0] + c * g * g, 0.0, 0.0];
+            let mut inner = new[0];
+            if centered {
+                new[at] = s[at] + c * (g - s[at]);
+                inner -= new[at] * new[at];
+            }
+            let way = g / (inner.sqrt() + d);
+            if momentum {
+                new[1] = e * s[1] + way;
+            }
+            (p + a * if momentum { new[1] } else { way }, new)
+        }
+        Pointwise::Adamax => {
+            let m = s[0] + b * (g - s[0]);
+            let u = (c * s[1]).max(g.abs() + d);
+            (p + a * m / u, [m, u, 0.0])
+        }
+        Pointwise::NAdam => {
+            let (m, v) = (s[0] + b * (g - s[0]), c * s[1] + d * g * g);
+            (p + (a * g + h * m) / ((v / e).sqrt() + f), [m, v, 0.0])
+        }
+        Pointwise::RAdam => {
+            let (m, v) = (s[0] + b * (g - s[0]), c * s[1] + d * g * g);
+            (p + a * m / if f == 1.0 { 1.0 } else { v.sqrt() + e }, [m, v, 0.0])
+        }
+        Pointwise::Asgd => {
+            let p = b * p + a * g;
+            (p, [s[0] + c * (p - s[0]), 0.0, 0.0])
+        }
+        Pointwise::Rprop => {
+            let turned = sign(g * s[0]);
+            let factor = [b, 1.0, a][(turned + 1.0) as usize];
+            let step = (if f == 1.0 { e } else { s[1] } * factor).clamp(c, d);
+            let g = if turned < 0.0 { 0.0 } else { g };
+            (p - sign(g) * step, [g, step, 0.0])
+        }
+        Pointwise::Lion => {
+            let way = sign(b * s[0] + (1.0 - b) * g);
+            (p + a * way, [c * s[0] + (1.0 - c) * g, 0.0, 0.0])
+        }
     }
 }
 
 fn rules() -> Vec<Rule> {
     let mut rules = vec![];
+    for first in [0.0, 1.0] {
+        let rms = |centered, momentum| Pointwise::RmsProp { centered, momentum };
+        for (kind, own) in [
+            (Pointwise::Adagrad, [-0.1, 1e-3, first, 0.5, 0.0, 0.0, 0.0]),
+            (Pointwise::Adadelta, [-0.5, 0.9, 0.1, 1e-3, 0.0, 0.0, 0.0]),
+            (rms(false, false), [-0.01, 0.9, 0.1, 1e-2, 0.9, 0.0, 0.0]),
+            (rms(false, true), [-0.01, 0.9, 0.1, 1e-2, 0.9, 0.0, 0.0]),
+            (Pointwise::Adamax, [-0.02, 0.1, 0.9, 1e-3, 0.0, 0.0, 0.0]),
+            (Pointwise::Adamax, [-0.02, 0.7, 0.9, 1e-3, 0.0, 0.0, 0.0]),
+            (Pointwise::NAdam, [-0.02, 0.1, 0.9, 0.1, 0.3, 1e-2, -0.03]),
+            (Pointwise::RAdam, [-0.02, 0.1, 0.9, 0.1, 1e-2, first, 0.0]),
+            (Pointwise::Asgd, [-0.05, 0.999, first, 0.0, 0.0, 0.0, 0.0]),
+            (Pointwise::Asgd, [-0.05, 0.999, 0.2, 0.0, 0.0, 0.0, 0.0]),
+            (Pointwise::Rprop, [1.2, 0.5, 1e-3, 0.4, 0.01, first, 0.0]),
+        ] {
+            let shared = [1.0 - 2.0 * first, 0.01 * first, 1.0 - 0.01 * first];
+            let mut all = [0.0; NUMBERS];
+            all[..3].copy_from_slice(&shared);
+            all[3..].copy_from_slice(&own);
+            rules.push(Rule::Pointwise(kind, all));
+        }
+    }
     for weight_decay in [0.0, 0.01] {
         for maximize in [false, true] {
             let sgd = Sgd { weight_decay, maximize, ..SGD };
@@ -206,4 +289,39 @@ fn wrong_windows() {
     // Two halves of one window, and a shared gradient, are fine.
     let other = a.slice(4, 4).unwrap();
     assert_eq!(update(&plain, &[t(low, low, g4), t(other, other, g4)]), Ok(()));
+}
+
+#[test]
+fn formulas_of_edges() {
+    // Centered: a mean of squares that is no less than the squared mean. Lion: a clear sign.
+    let rms = |momentum| Pointwise::RmsProp { centered: true, momentum };
+    for (kind, own) in [
+        (rms(false), [-0.01, 0.9, 0.1, 1e-2, 0.9]),
+        (rms(true), [-0.01, 0.9, 0.1, 1e-2, 0.9]),
+        (Pointwise::Lion, [-0.01, 0.9, 0.99, 0.0, 0.0]),
+    ] {
+        let mut numbers = [0.0; NUMBERS];
+        numbers[0] = 1.0;
+        numbers[2] = 0.999;
+        numbers[3..8].copy_from_slice(&own);
+        let rule = Rule::Pointwise(kind, numbers);
+        let (p, g, s) = (
+            [0.5f64, -2.0, 0.0],
+            [1.0f64, -0.25, 3.0],
+            [[4.0f64, 3.0, 5.0], [1.0, 0.5, -1.0], [1.0, 0.5, -1.0]],
+        );
+        let (mut new, mut states) = (p, s);
+        let m = Mem::write(&mut new);
+        let [a, b, c] = &mut states;
+        let windows = [a, b, c].map(|s| Mem::write(s)).map(|m| Some((m, m)));
+        let t = UpdateTensor { p_src: m, p_dst: m, g: Mem::read(&g), states: windows };
+        update(&rule, &[t]).unwrap();
+        for i in 0..3 {
+            let (want, wanted) = naive(&rule, p[i], g[i], [s[0][i], s[1][i], s[2][i]]);
+            assert!((new[i] - want).abs() < 1e-12, "{rule:?} {i}: {} {want}", new[i]);
+            for k in 0..rule.states() {
+                assert!((states[k][i] - wanted[k]).abs() < 1e-12, "{rule:?} {i} {k}");
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@
 use crate::compare::list;
 use crate::harness::{Outcome, Report, close, guarded, text};
 use crate::store::{Bundle, Files, index};
+use gradus::nn::optim::{Adadelta, Adagrad, Adamax, Asgd, NAdam, RAdam, RmsProp, Rprop};
 use gradus::nn::{Adam, AdamW, Module, Optimizer, Sgd, Visitor};
 use gradus::{Param, Tensor};
 use serde_json::Value;
@@ -81,44 +82,71 @@ pub(crate) fn optimizer(
     let number = |name: &str| options.get(name).and_then(Value::as_f64);
     let flag = |name: &str| options.get(name).and_then(Value::as_bool).unwrap_or(false);
     let known: &[&str] = match name {
-        "SGD" => &["lr", "momentum", "dampening", "nesterov", "weight_decay", "maximize"],
-        "Adam" | "AdamW" => &["lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"],
+        "SGD" => &["momentum", "dampening", "nesterov"],
+        "Adam" | "AdamW" => &["betas", "eps", "amsgrad"],
+        "Adagrad" => &["lr_decay", "initial_accumulator_value", "eps"],
+        "Adadelta" => &["rho", "eps"],
+        "RMSprop" => &["alpha", "eps", "momentum", "centered"],
+        "Adamax" => &["betas", "eps"],
+        "NAdam" => &["betas", "eps", "momentum_decay", "decoupled_weight_decay"],
+        "RAdam" => &["betas", "eps", "decoupled_weight_decay"],
+        "ASGD" => &["lambd", "alpha", "t0"],
+        "Rprop" => &["etas", "step_sizes"],
         _ => return Err("Gradus has no such optimizer".into()),
     };
     for key in options.as_object().into_iter().flat_map(|map| map.keys()) {
-        if !known.contains(&key.as_str()) {
+        if !known.contains(&key.as_str()) && !["lr", "weight_decay", "maximize"].contains(&&**key) {
             return Err(format!("the option `{key}`"));
         }
     }
-    // PyTorch's default of all three.
-    let lr = number("lr").unwrap_or(1e-3);
-    macro_rules! adam {
-        ($t:ident) => {{
-            let mut opt = $t::new(model, lr).amsgrad(flag("amsgrad")).maximize(flag("maximize"));
-            if let [a, b] = list(&options["betas"]) {
-                let beta = |v: &Value| v.as_f64().ok_or("a beta that is no number");
-                opt = opt.betas(beta(a)?, beta(b)?);
-            }
-            if let Some(eps) = number("eps") {
-                opt = opt.eps(eps);
-            }
+    // What every run that was dumped names.
+    let lr = number("lr").ok_or("no learning rate")?;
+    let pair = |name: &str| match list(&options[name]) {
+        [a, b] => a.as_f64().zip(b.as_f64()),
+        _ => None,
+    };
+    /// Sets the options that are given.
+    macro_rules! with {
+        ($t:ident: $($get:ident $option:ident),*) => {{
+            let mut opt = $t::new(model, lr).maximize(flag("maximize"));
             if let Some(decay) = number("weight_decay") {
                 opt = opt.weight_decay(decay);
             }
+            $(if let Some(value) = $get(stringify!($option)) {
+                opt = opt.$option(value);
+            })*
             Box::new(opt)
+        }};
+    }
+    let flag_of = |name: &str| options.get(name).and_then(Value::as_bool);
+    macro_rules! adam {
+        ($t:ident) => {{
+            let mut opt = with!($t: number eps, flag_of amsgrad);
+            if let Some((a, b)) = pair("betas") {
+                opt = Box::new(opt.betas(a, b));
+            }
+            opt
         }};
     }
     Ok(match name {
         "Adam" => adam!(Adam),
         "AdamW" => adam!(AdamW),
-        _ => Box::new(
-            Sgd::new(model, lr)
-                .momentum(number("momentum").unwrap_or(0.0))
-                .dampening(number("dampening").unwrap_or(0.0))
-                .weight_decay(number("weight_decay").unwrap_or(0.0))
-                .nesterov(flag("nesterov"))
-                .maximize(flag("maximize")),
-        ),
+        "SGD" => with!(Sgd: number momentum, number dampening, flag_of nesterov),
+        "Adagrad" => {
+            with!(Adagrad: number lr_decay, number initial_accumulator_value, number eps)
+        }
+        "Adadelta" => with!(Adadelta: number rho, number eps),
+        "RMSprop" => {
+            with!(RmsProp: number alpha, number eps, number momentum, flag_of centered)
+        }
+        "Adamax" => with!(Adamax: pair betas, number eps),
+        "NAdam" => {
+            with!(NAdam: pair betas, number eps, number momentum_decay,
+                flag_of decoupled_weight_decay)
+        }
+        "RAdam" => with!(RAdam: pair betas, number eps, flag_of decoupled_weight_decay),
+        "ASGD" => with!(Asgd: number lambd, number alpha, number t0),
+        _ => with!(Rprop: pair etas, pair step_sizes),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use gradus_core::{Result, Rule};
 
-use super::engine::{Engine, Method, Numbers, check};
+use super::engine::{Engine, Method, Numbers, check, numbers_of};
 use crate::module::Module;
 
 /// The numbers that both share; `DECOUPLED` is AdamW.
@@ -36,7 +36,7 @@ impl<const DECOUPLED: bool> Method for AdamRule<DECOUPLED> {
     }
 
     fn numbers(&self, lr: f64, weight_decay: f64, count: u64) -> Numbers {
-        [lr, self.betas.0, self.betas.1, self.eps, weight_decay, (count + 1) as f64]
+        numbers_of([lr, self.betas.0, self.betas.1, self.eps, weight_decay, (count + 1) as f64])
     }
 
     fn phase(&self, count: u64) -> u64 {

@@ -19,7 +19,16 @@ use crate::state::{self, StateDict};
 use crate::walk;
 
 /// The numbers of a step; as many are used as the rule says.
-pub(super) type Numbers = [f64; 6];
+pub(super) type Numbers = [f64; 10];
+
+/// The numbers of a rule, the rest zeros.
+pub(super) fn numbers_of<const N: usize>(own: [f64; N]) -> Numbers {
+    let mut numbers = [0.0; 10];
+    for (to, from) in numbers.iter_mut().zip(own) {
+        *to = from;
+    }
+    numbers
+}
 
 /// A rule with its hyper-parameters.
 pub(super) trait Method {

@@ -4,12 +4,31 @@
 //! counts and what is saved. `Engine` in `engine.rs` does the work for all rules; a rule says
 //! its numbers ([`Sgd`], [`Adam`], [`AdamW`]).
 
+mod adadelta;
+mod adagrad;
 mod adam;
+mod adamax;
+mod asgd;
 mod engine;
+mod lion;
+mod nadam;
+mod pointwise;
+mod radam;
+mod rmsprop;
+mod rprop;
 mod sgd;
 
+pub use adadelta::Adadelta;
+pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamW};
+pub use adamax::Adamax;
+pub use asgd::Asgd;
 pub use engine::GroupOptions;
+pub use lion::Lion;
+pub use nadam::NAdam;
+pub use radam::RAdam;
+pub use rmsprop::RmsProp;
+pub use rprop::Rprop;
 pub use sgd::Sgd;
 
 use gradus_core::{Gradients, Param, Result, StepReport, Tensor};

@@ -2,7 +2,7 @@
 
 use gradus_core::{Result, Rule};
 
-use super::engine::{Engine, Method, Numbers, argument, check};
+use super::engine::{Engine, Method, Numbers, argument, check, numbers_of};
 use crate::module::Module;
 
 /// Stochastic gradient descent, with momentum, Nesterov's variant and weight decay.
@@ -113,7 +113,7 @@ impl Method for SgdRule {
 
     fn numbers(&self, lr: f64, weight_decay: f64, count: u64) -> Numbers {
         let first = if self.phase(count) == 0 && count == 0 { 1.0 } else { 0.0 };
-        [lr, self.momentum, self.dampening, weight_decay, first, 0.0]
+        numbers_of([lr, self.momentum, self.dampening, weight_decay, first])
     }
 
     fn phase(&self, count: u64) -> u64 {
