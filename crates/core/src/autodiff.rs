@@ -12,7 +12,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::error::{self, Code, Error, Result};
 use crate::gradients::{Gradients, Key};
 use crate::graph::dtype::DType;
-use crate::graph::recorder::{self, Recorder, Side, Slot};
+use crate::graph::recorder::{self, Node, Recorder, Side, Slot};
 use crate::graph::shape::Shape;
 use crate::ops::update::UpdateGroup;
 use crate::ops::{self, Meta, Op, Operands};
@@ -135,18 +135,16 @@ fn reach(r: &mut Recorder, loss: Slot, reached: &mut Reached) -> Result<()> {
 fn used_twice(r: &Recorder, slot: Slot, by: &'static Location<'static>) -> Error {
     let node = r.node(slot);
     let first = r.user_line(by, 0).map_or_else(|| "an optimizer step".to_string(), error::place);
-    let error = Error::new(
-        Code::History,
-        format!("the history of `{}` was already used", name_of(&node.op)),
-    );
+    let error =
+        Error::new(Code::History, format!("the history of `{}` was already used", name_of(node)));
     let error = error.line("first", first);
     r.locate(error, node.scope, node.place).help(
         "add the losses before one `backward` or `step`, or `detach()` what should count as data",
     )
 }
 
-fn name_of(op: &Op) -> &'static str {
-    if let Op::Leaf = op { "an earlier result" } else { op.name() }
+fn name_of(node: &Node) -> &'static str {
+    if let Op::Leaf = node.op { "an earlier result" } else { node.name() }
 }
 
 /// Why no gradient reaches anything: names the operations that cut it.
@@ -167,8 +165,8 @@ fn unreachable(r: &mut Recorder, loss: Slot, what: &str) -> Error {
         if !node.grad && feeds_on_grad && cuts < 3 {
             cuts += 1;
             let line = r.user_line(node.place, node.scope).map(error::place).unwrap_or_default();
-            error = error
-                .line("cut by", format!("`{}`, which has no gradient, {line}", node.op.name()));
+            error =
+                error.line("cut by", format!("`{}`, which has no gradient, {line}", node.name()));
         }
         stack.extend(node.flow().map(|i| node.inputs[i]));
     }

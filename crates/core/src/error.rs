@@ -213,6 +213,17 @@ impl Error {
         self
     }
 
+    /// The same with the name that the user called instead of the operation's own.
+    pub(crate) fn called(mut self, name: Option<&'static str>) -> Error {
+        if let (Some(name), Some((own, rest))) = (name, self.0.title.split_once(": "))
+            && own.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
+        {
+            let title = format!("{name}: {rest}");
+            Arc::make_mut(&mut self.0).title = title;
+        }
+        self
+    }
+
     /// The stable code.
     pub fn code(&self) -> Code {
         self.0.code

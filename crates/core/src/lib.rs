@@ -43,10 +43,10 @@ pub use graph::shape::{MAX_RANK, Shape};
 pub use half::{bf16, f16};
 pub use mode::{eager, evaluation, inference, is_training, no_grad, training};
 pub use ops::update::{Pointwise, Rule, UpdateGroup};
-pub use ops::{CustomOp, Meta, custom_gradient};
+pub use ops::{Contracted, CustomOp, Meta, Number, custom_gradient};
 pub use param::{Buffer, Param, snapshot};
 pub use plan::cache::{CacheStats, plan_cache};
 pub use random::{
     Rng, RngState, Stream, init_normal, init_uniform, rng_state, seed, set_rng_state,
 };
-pub use tensor::{Axes, Operand, Tensor};
+pub use tensor::{Axes, Literal, Operand, Tensor};

@@ -50,3 +50,30 @@ fn a_step_trains() {
     drop((x, y));
     assert_eq!(live_nodes(), 0);
 }
+
+/// A number on the left has one type, so methods can follow at once.
+#[test]
+fn numbers_on_the_left() {
+    let x = Tensor::from([1.0, 3.0]);
+    assert_eq!((1.0 - &x).square().to_vec::<f32>().unwrap(), [0.0, 4.0]);
+    assert_eq!((2 * &x).square().to_vec::<f32>().unwrap(), [4.0, 36.0]);
+    let n = Tensor::from([1, 3]);
+    assert_eq!((7 % n).to_vec::<i64>().unwrap(), [0, 1]);
+}
+
+/// Messages name the method that was called, not what it is made of.
+#[test]
+fn messages_name_what_was_called() {
+    let x = Tensor::zeros([2, 3]).flatten(0);
+    assert!(x.describe().starts_with("[6]  output of `flatten`  "), "{}", x.describe());
+    let error = Tensor::zeros([2, 3, 2])
+        .flatten(1)
+        .matmul(Tensor::ones([4, 5]))
+        .check()
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("output of `flatten`"), "{error}");
+    assert!(error.contains("output of `ones`"), "{error}");
+    let kept = &x * 2.0;
+    assert!(kept.reshape([6]).describe().contains("`mul`"), "{}", kept.describe());
+}

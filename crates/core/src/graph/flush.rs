@@ -467,7 +467,7 @@ fn describe(
         }
         None => error,
     };
-    let name = |origin: u32| node_of(origin).map_or("plan", |slot| r.node(slot).op.name());
+    let name = |origin: u32| node_of(origin).map_or("plan", |slot| r.node(slot).name());
     match fault {
         Fault::Kernel { origin, error } => {
             let op = name(origin);
@@ -541,7 +541,7 @@ fn non_finite(
     let node = plan.reference.node(found.val);
     let bad = if found.bad.is_nan() { "NaN".to_string() } else { format!("{}", found.bad) };
     let slot = node_of(node.origin);
-    let owner = slot.map_or("?", |s| r.node(s).op.name());
+    let owner = slot.map_or("?", |s| r.node(s).name());
     let shape = format!("{:?}", node.shape);
     let at = format!("{bad} at {:?}", found.at);
     let (title, cells) = if let (Op::Leaf, Some(slot)) = (&node.op, slot) {

@@ -34,6 +34,16 @@ impl Recorder {
         self.locate(error, self.scopes.current, at)
     }
 
+    /// Adds operands to an error.
+    #[cold]
+    pub(crate) fn operands(&self, error: Error, inputs: &[Slot]) -> Error {
+        let labels = ["left", "right", "third"];
+        inputs
+            .iter()
+            .zip(labels)
+            .fold(error, |e, (&slot, label)| e.cells(label, self.describe(slot)))
+    }
+
     /// Shape, origin and line of a node, as the cells of a message line.
     pub(crate) fn describe(&self, slot: Slot) -> Vec<String> {
         let mut node = self.node(slot);
@@ -42,7 +52,9 @@ impl Recorder {
             other => format!("{other} {:?}", node.shape),
         };
         let mut stored = String::new();
-        while let (Op::Permute(_), Some(&input)) = (&node.op, node.inputs.first()) {
+        while let (Op::Permute(_), None, Some(&input)) =
+            (&node.op, node.called, node.inputs.first())
+        {
             stored = format!("(stored as {:?})", self.node(input).shape);
             node = self.node(input);
         }
@@ -52,9 +64,9 @@ impl Recorder {
         let node = self.node(slot);
         let (what, line) = match &node.op {
             Op::Leaf if node.consumed.is_some() => ("earlier result".to_string(), node.place),
-            Op::Leaf => ("data".to_string(), node.place),
+            Op::Leaf if node.called.is_none() => ("data".to_string(), node.place),
             Op::Slot | Op::Const(_) => ("number".to_string(), node.place),
-            op => (format!("output of `{}`", op.name()), node.place),
+            _ => (format!("output of `{}`", node.name()), node.place),
         };
         let line = self.user_line(line, node.scope).map(error::place).unwrap_or_default();
         vec![shape, what, line]

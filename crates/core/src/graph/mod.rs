@@ -3,6 +3,7 @@
 //! Start at [`recorder`], which appends nodes; [`flush`] turns what is needed into a request for
 //! the planner and puts the results back.
 
+pub(crate) mod called;
 pub(crate) mod dtype;
 pub(crate) mod effect;
 pub(crate) mod flush;

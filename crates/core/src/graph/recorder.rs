@@ -74,6 +74,8 @@ pub(crate) struct Node {
     pub(crate) seq: u64,
     pub(crate) place: &'static Location<'static>,
     pub(crate) scope: ScopeId,
+    /// The method that the user called, if it is made of other operations.
+    pub(crate) called: Option<&'static str>,
     /// Whether gradients flow through it.
     pub(crate) grad: bool,
     /// It depends on a placeholder, so it has a shape and a type but no value.
@@ -85,6 +87,13 @@ pub(crate) struct Node {
     /// The last traversal that saw it, and its number there.
     pub(crate) mark: u32,
     pub(crate) local: u32,
+}
+
+impl Node {
+    /// What the user called to make it, as messages show it.
+    pub(crate) fn name(&self) -> &'static str {
+        self.called.unwrap_or_else(|| self.op.name())
+    }
 }
 
 /// How operations are recorded and run in a scope.
@@ -109,6 +118,8 @@ pub(crate) struct Recorder {
     pub(super) assigned: HashMap<u64, (Slot, u32), FastHash>,
     pub(crate) scopes: Scopes,
     pub(crate) mode: Mode,
+    /// The composed method that is recording; see [`super::called`].
+    pub(super) calling: Option<&'static str>,
     pub(crate) streams: Streams,
     first_error: Option<Error>,
     release: Vec<Slot>,
@@ -147,6 +158,7 @@ impl Recorder {
             assigned: HashMap::with_hasher(BuildHasherDefault::new()),
             scopes: Scopes::new(),
             mode: Mode { grad: true, training: true, eager: false },
+            calling: None,
             streams: Streams::new(),
             first_error: None,
             release: Vec::new(),
@@ -211,6 +223,7 @@ impl Recorder {
             seq,
             place,
             scope: self.scopes.current,
+            called: self.calling,
             grad,
             traced,
             consumed: None,
@@ -423,7 +436,7 @@ impl Recorder {
                 slot
             }
             Err(error) => {
-                let error = self.explain(&op, &inputs, error, place);
+                let error = self.explain(&op, &inputs, error.called(self.calling), place);
                 self.fail(error, place)
             }
         }
@@ -598,7 +611,7 @@ pub(crate) fn leaf(value: Array, grad: bool, place: &'static Location<'static>) 
 /// A tensor in error state.
 pub(crate) fn failed(error: Error, place: &'static Location<'static>) -> Tensor {
     with(|r| {
-        let error = r.locate(error, r.scopes.current, place);
+        let error = r.locate(error.called(r.calling), r.scopes.current, place);
         let slot = r.fail(error, place);
         r.handle(slot)
     })

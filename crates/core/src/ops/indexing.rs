@@ -4,6 +4,7 @@ use std::panic::Location;
 
 use super::{Binary, Op};
 use crate::error::{Code, Error};
+use crate::graph::called::called;
 use crate::graph::dtype::DType;
 use crate::graph::recorder::{self, Side};
 use crate::graph::shape::Shape;
@@ -51,6 +52,7 @@ impl Tensor {
     #[track_caller]
     #[must_use]
     pub fn scatter_add(&self, axis: isize, index: &Tensor, source: &Tensor) -> Tensor {
+        let _called = called("scatter_add");
         let axis = match self.along("scatter_add", axis) {
             Ok(axis) => axis,
             Err(failed) => return failed,
@@ -101,6 +103,7 @@ impl Tensor {
     #[track_caller]
     #[must_use]
     pub fn index_add(&self, axis: isize, index: &Tensor, source: &Tensor) -> Tensor {
+        let _called = called("index_add");
         let axis = match self.along("index_add", axis) {
             Ok(axis) => axis,
             Err(failed) => return failed,
@@ -117,6 +120,7 @@ impl Tensor {
     #[track_caller]
     #[must_use]
     pub fn one_hot(&self, classes: usize) -> Tensor {
+        let _called = called("one_hot");
         let place = Location::caller();
         let meta = self.peek();
         if recorder::error_of(self).is_some() {

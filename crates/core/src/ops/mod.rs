@@ -19,23 +19,29 @@ pub(crate) mod activation;
 pub(crate) mod creation;
 pub(crate) mod custom;
 pub(crate) mod custom_gradient;
+pub(crate) mod einsum;
 pub(crate) mod elementwise;
 pub(crate) mod indexing;
 pub(crate) mod infer;
 pub(crate) mod loss;
 pub(crate) mod matmul;
 pub(crate) mod movement;
+pub(crate) mod products;
 pub(crate) mod random;
+pub(crate) mod ranges;
 pub(crate) mod reduce;
 pub mod registry;
+pub(crate) mod sample;
 pub(crate) mod select;
 pub(crate) mod softmax;
 pub(crate) mod sort;
 pub(crate) mod special;
 pub(crate) mod update;
 
+pub use creation::Number;
 pub use custom::CustomOp;
 pub use custom_gradient::custom_gradient;
+pub use products::Contracted;
 pub use update::{Pointwise, Rule};
 
 /// Axes as a bit mask: bit `i` is axis `i`.

@@ -4,6 +4,7 @@ use std::panic::Location;
 
 use super::{Op, Operands, Reduction};
 use crate::error::{Code, Error};
+use crate::graph::called::called;
 use crate::graph::recorder::{self, Side};
 use crate::graph::shape::{MAX_RANK, Shape};
 use crate::plan::ir::{Ir, Val};
@@ -39,6 +40,7 @@ impl Tensor {
     #[track_caller]
     #[must_use]
     pub fn flatten(&self, start: isize) -> Tensor {
+        let _called = called("flatten");
         let place = Location::caller();
         let shape = self.peek().shape;
         let Some(start) = operand::resolve(start, shape.rank().max(1)) else {
@@ -127,6 +129,7 @@ impl Tensor {
     #[track_caller]
     #[must_use]
     pub fn unsqueeze(&self, axis: isize) -> Tensor {
+        let _called = called("unsqueeze");
         let place = Location::caller();
         let shape = self.peek().shape;
         let Some(axis) = operand::resolve(axis, shape.rank() + 1) else {
@@ -139,6 +142,7 @@ impl Tensor {
     #[track_caller]
     #[must_use]
     pub fn squeeze(&self, axis: isize) -> Tensor {
+        let _called = called("squeeze");
         let place = Location::caller();
         let shape = self.peek().shape;
         match operand::resolve(axis, shape.rank()) {
@@ -187,6 +191,7 @@ impl Tensor {
     #[track_caller]
     #[must_use]
     pub fn narrow(&self, axis: isize, start: usize, length: usize) -> Tensor {
+        let _called = called("narrow");
         let place = Location::caller();
         let shape = self.peek().shape;
         let Some(index) = operand::resolve(axis, shape.rank()) else {
@@ -209,6 +214,7 @@ impl Tensor {
     #[track_caller]
     #[must_use]
     pub fn flip(&self, axis: isize) -> Tensor {
+        let _called = called("flip");
         let place = Location::caller();
         if operand::resolve(axis, self.peek().shape.rank()).is_none() {
             return self.fail_axis("flip", axis, place);

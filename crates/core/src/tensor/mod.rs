@@ -1,6 +1,6 @@
 //! The tensor: a handle on a node of this thread's recorder.
 
-mod create;
+pub(crate) mod create;
 mod display;
 pub(crate) mod operand;
 mod operators;
@@ -17,6 +17,7 @@ use crate::graph::recorder::{self, Side};
 use crate::graph::shape::Shape;
 use crate::ops::{Meta, Op};
 
+pub use create::Literal;
 pub use operand::{Axes, Operand};
 pub(crate) use operand::{binary, ternary};
 
@@ -137,6 +138,20 @@ impl Tensor {
         recorder::with(|r| matches!(r.node(self.slot).op, Op::Failed))
     }
 
+    /// Shape, origin and source line in one line, as messages show operands; computes nothing.
+    ///
+    /// ```
+    /// use gradus_core::Tensor;
+    /// let x = Tensor::zeros([2, 3]).flatten(0);
+    /// assert!(x.describe().starts_with("[6]  output of `flatten`  "));
+    /// ```
+    pub fn describe(&self) -> String {
+        match self.failure() {
+            Some(error) => format!("failed: {}", error.title()),
+            None => recorder::with(|r| r.describe(self.slot).join("  ").trim_end().to_string()),
+        }
+    }
+
     /// Computes the value (only what it needs) and returns it.
     ///
     /// # Errors
@@ -152,6 +167,43 @@ impl Tensor {
     /// As [`Tensor::to_array`]; [`Code::DType`] when `T` is not the element type.
     pub fn to_vec<T: Scalar>(&self) -> Result<Vec<T>> {
         self.to_array()?.to_vec()
+    }
+
+    /// Computes the value of a matrix and copies its rows.
+    ///
+    /// # Errors
+    /// As [`Tensor::to_vec`]; [`Code::Shape`] when it is not a matrix.
+    ///
+    /// ```
+    /// use gradus_core::Tensor;
+    /// let x = Tensor::from([[1, 2], [3, 4], [5, 6]]);
+    /// assert_eq!(x.t().to_vec2::<i64>()?, [[1, 3, 5], [2, 4, 6]]);
+    /// # Ok::<(), gradus_core::Error>(())
+    /// ```
+    pub fn to_vec2<T: Scalar>(&self) -> Result<Vec<Vec<T>>> {
+        let [rows, columns] = self.sizes("to_vec2")?;
+        let flat = self.to_vec::<T>()?;
+        let row = |i: usize| flat.get(i * columns..(i + 1) * columns).unwrap_or(&[]).to_vec();
+        Ok((0..rows).map(row).collect())
+    }
+
+    /// Computes a value of rank 3 and copies its matrices.
+    ///
+    /// # Errors
+    /// As [`Tensor::to_vec`]; [`Code::Shape`] when its rank is not 3.
+    pub fn to_vec3<T: Scalar>(&self) -> Result<Vec<Vec<Vec<T>>>> {
+        let [matrices, rows, columns] = self.sizes("to_vec3")?;
+        let flat = self.to_vec::<T>()?;
+        let row = |i: usize| flat.get(i * columns..(i + 1) * columns).unwrap_or(&[]).to_vec();
+        Ok((0..matrices).map(|m| (0..rows).map(|i| row(m * rows + i)).collect()).collect())
+    }
+
+    fn sizes<const N: usize>(&self, what: &str) -> Result<[usize; N]> {
+        let shape = self.shape()?;
+        <[usize; N]>::try_from(shape.dims()).map_err(|_| {
+            let text = format!("{what}: {shape} has {} axes, not {N}", shape.rank());
+            Error::new(Code::Shape, text).help("use `to_vec`, or `reshape` it first")
+        })
     }
 
     /// The only element of a tensor, as f64.

@@ -30,7 +30,9 @@ macro_rules! operator {
                 binary(Binary::$op, self.arg(), right.arg())
             }
         }
-        operator!(@number $Trait $method $op: f64, f32, i64, i32);
+        // One float and one integer type only: with more, a literal on the left (`1.0 - &x`) would
+        // have no type until something else gives it one, and `(1.0 - &x).square()` not compile.
+        operator!(@number $Trait $method $op: f64, i64);
     )*};
     (@number $Trait:ident $method:ident $op:ident: $($t:ty),*) => {$(
         impl std::ops::$Trait<Tensor> for $t {

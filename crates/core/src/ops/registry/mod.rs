@@ -9,6 +9,8 @@
 mod activation;
 mod arithmetic;
 mod arrays;
+mod contraction;
+mod creation;
 mod elementwise;
 mod indexing;
 mod loss;
@@ -164,11 +166,13 @@ pub fn rows() -> &'static [OpRow] {
             activation::rows(),
             reduction::rows(),
             product::rows(),
+            contraction::rows(),
             movement::rows(),
             indexing::rows(),
             sort::rows(),
             loss::rows(),
             random::rows(),
+            creation::rows(),
         ]
         .concat()
     });

@@ -468,7 +468,7 @@ pub(super) fn rows() -> Vec<OpRow> {
             || {
                 vec![
                     fails!("nothing", Argument, "stack: needs", Tensor::stack(&[], 0)),
-                    fails!("other sizes", Shape, "concat: tensor 0", {
+                    fails!("other sizes", Shape, "stack: tensor 0", {
                         Tensor::stack(&[&Tensor::zeros([2]), &Tensor::zeros([3])], 0)
                     }),
                 ]

@@ -1,47 +1,48 @@
 //! Tensors from numbers.
 
 use crate::harness::Family::{Elementwise, Exact};
-use crate::harness::{Arg, Line, one};
-use gradus::{DType, Tensor};
+use crate::harness::{Arg, Call, Line, one};
+use gradus::{Number, Tensor};
+
+/// The sizes that a call starts with.
+fn sizes(c: &Call) -> Result<Vec<usize>, String> {
+    Ok(c.input.integers()?.iter().map(|&s| s as usize).collect())
+}
+
+/// A number; all samples are f32.
+fn number(arg: &Arg) -> Result<Number, String> {
+    Ok(Number::Real(arg.real()?))
+}
 
 /// How PyTorch's functions of this family are written here.
 pub(crate) fn lines() -> Vec<Line> {
     vec![
         ("linspace", Elementwise, |c| {
-            let (start, end) = (c.input.real()?, c.get(0, "end").real()?);
-            one(Tensor::linspace(start, end, c.get(1, "steps").size()?))
+            let (start, end) = (c.input.operand()?, c.get(0, "end").operand()?);
+            one(Tensor::linspace(&*start, &*end, c.get(1, "steps").size()?))
         }),
         ("arange", Exact, |c| {
-            let whole = |arg: &Arg| arg.integer().map_err(|_| "a range of real numbers");
             let (start, end) = match c.get(0, "end") {
-                Arg::None => (0, whole(&c.input)?),
-                end => (whole(&c.input)?, whole(&end)?),
+                Arg::None => (Number::Real(0.0), number(&c.input)?),
+                end => (number(&c.input)?, number(&end)?),
             };
             match c.get(1, "step") {
-                Arg::None | Arg::Integer(1) => {
-                    one(Tensor::arange(start as i64, end as i64).cast(DType::F32))
-                }
-                _ => Err("a range with a step".into()),
+                Arg::None => one(Tensor::arange(start, end)),
+                step => one(Tensor::arange_step(start, end, number(&step)?)),
             }
         }),
         ("eye", Exact, |c| {
             let n = c.input.size()?;
             match c.get(0, "m") {
                 Arg::None => one(Tensor::eye(n)),
-                _ => Err("an identity that is not square".into()),
+                m => one(Tensor::eye([n, m.size()?])),
             }
         }),
-        ("full", Exact, |c| {
-            let sizes: Vec<usize> = c.input.integers()?.iter().map(|&s| s as usize).collect();
-            one(Tensor::full(sizes, c.get(0, "fill_value").real()?))
-        }),
-        ("ones", Exact, |c| {
-            let sizes: Vec<usize> = c.input.integers()?.iter().map(|&s| s as usize).collect();
-            one(Tensor::ones(sizes))
-        }),
-        ("zeros", Exact, |c| {
-            let sizes: Vec<usize> = c.input.integers()?.iter().map(|&s| s as usize).collect();
-            one(Tensor::zeros(sizes))
-        }),
+        ("full", Exact, |c| one(Tensor::full(sizes(c)?, c.get(0, "fill_value").real()?))),
+        ("ones", Exact, |c| one(Tensor::ones(sizes(c)?))),
+        ("zeros", Exact, |c| one(Tensor::zeros(sizes(c)?))),
+        ("full_like", Exact, |c| one(c.x()?.full_like(c.get(0, "fill_value").real()?))),
+        ("ones_like", Exact, |c| one(c.x()?.ones_like())),
+        ("zeros_like", Exact, |c| one(c.x()?.zeros_like())),
     ]
 }
