@@ -461,7 +461,7 @@ pub(crate) fn expand(
         }
         w
     };
-    let cotangents = walk(ir, 0, y, seed, &needed, &wanted)?;
+    let cotangents = walk(ir, 0, &[(y, seed)], y, &needed, &wanted)?;
     let found = targets.iter().map(|&t| {
         let g = cotangents.get(t as usize).copied().flatten()?;
         let dtype = ir.dtype(t);
@@ -475,17 +475,20 @@ fn computable(dtype: DType) -> DType {
     if dtype.is_storage() { DType::F32 } else { dtype }
 }
 
-/// The reverse walk over nodes `start..=y`; returns the cotangents by node number.
+/// The reverse walk over nodes `start..=y`, with cotangents to begin with; returns the cotangents by
+/// node number.
 fn walk(
     ir: &mut Ir,
     start: usize,
+    seeds: &[(Val, Val)],
     y: Val,
-    seed: Val,
     needed: &[bool],
     wanted: &[bool],
 ) -> Result<Vec<Option<Val>>> {
     let mut cotangents: Vec<Option<Val>> = vec![None; y as usize + 1];
-    cotangents[y as usize] = Some(seed);
+    for &(v, seed) in seeds {
+        cotangents[v as usize] = Some(seed);
+    }
     for v in (start..=y as usize).rev() {
         let (true, Some(g)) = (needed[v], cotangents[v]) else { continue };
         if !wanted[v] {
@@ -500,6 +503,10 @@ fn walk(
                     accumulate(ir, &mut cotangents, input, part);
                 }
             }
+            continue;
+        }
+        if let Op::Checkpoint = node.op {
+            through_region(ir, &node.inputs, g, needed, &mut cotangents)?;
             continue;
         }
         for (i, &input) in node.inputs.iter().enumerate() {
@@ -642,6 +649,43 @@ fn through_expansion(
     }
     let mut wanted = vec![false; y as usize + 1];
     wanted[target as usize] = true;
-    let cotangents = walk(ir, start, y, g, &needed, &wanted)?;
+    let cotangents = walk(ir, start, &[(y, g)], y, &needed, &wanted)?;
     Ok(cotangents[target as usize])
+}
+
+/// Computes a region again, from what it was made from, and differentiates that.
+fn through_region(
+    ir: &mut Ir,
+    ins: &Operands<Val>,
+    g: Val,
+    needed: &[bool],
+    cotangents: &mut [Option<Val>],
+) -> Result<()> {
+    let Some((&y, boundary)) = ins.split_first() else { return Ok(()) };
+    let start = ir.len();
+    let again = ops::checkpoint::repeat(ir, y, boundary);
+    if again == y {
+        if needed[y as usize] {
+            accumulate(ir, cotangents, y, g);
+        }
+        return Ok(());
+    }
+    let end = again as usize + 1;
+    let (mut inner, mut wanted) = (vec![false; end], vec![false; end]);
+    // Contributions that are there already come first, as they would without a region.
+    let mut seeds: SmallVec<[(Val, Val); 4]> = smallvec![(again, g)];
+    for &b in boundary {
+        inner[b as usize] = needed[b as usize];
+        wanted[b as usize] = true;
+        seeds.extend(cotangents[b as usize].map(|c| (b, c)));
+    }
+    for v in start..end {
+        let node = &ir.nodes[v];
+        inner[v] = node.grad && node.inputs.iter().any(|&i| inner[i as usize]);
+    }
+    let found = walk(ir, start, &seeds, again, &inner, &wanted)?;
+    for &b in boundary {
+        cotangents[b as usize] = found[b as usize];
+    }
+    Ok(())
 }

@@ -43,7 +43,7 @@ pub use graph::shape::{MAX_RANK, Shape};
 pub use half::{bf16, f16};
 pub use mode::{eager, evaluation, inference, is_training, no_grad, training};
 pub use ops::update::{Pointwise, Rule, UpdateGroup};
-pub use ops::{Contracted, CustomOp, Meta, Number, custom_gradient};
+pub use ops::{Contracted, CustomOp, Meta, Number, checkpoint, custom_gradient};
 pub use param::{Buffer, Param, snapshot};
 pub use plan::cache::{CacheStats, plan_cache};
 pub use random::{

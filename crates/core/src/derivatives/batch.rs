@@ -178,7 +178,7 @@ impl Batcher {
             }
             Op::Reduce(kind, axes) => same(Op::Reduce(*kind, axes << 1)),
             Op::ArgReduce { max, axis } => same(Op::ArgReduce { max: *max, axis: up(*axis) }),
-            Op::Argsort { .. } => same(node.op.clone()),
+            Op::Argsort { .. } | Op::Checkpoint => same(node.op.clone()),
             Op::Reshape => self.view(node, tensors[0], out),
             Op::Permute(perm) => {
                 let mut shifted = [0; MAX_RANK];

@@ -47,7 +47,7 @@ pub(crate) fn values(
                 let owned: Vec<Array> = ins.iter().map(|&a| a.clone()).collect();
                 op.run(&owned)?
             }
-            Op::Detach | Op::CustomGrad => ins[0].clone(),
+            Op::Detach | Op::CustomGrad | Op::Checkpoint => ins[0].clone(),
             op => {
                 let number = bindings.numbers.get(binding).copied().unwrap_or(0.0);
                 let key = bindings.keys.get(binding).copied().unwrap_or_default();

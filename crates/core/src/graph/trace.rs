@@ -18,6 +18,8 @@ impl Node {
         match self.op {
             // Not through the result itself; the gradients are for second derivatives only.
             Op::CustomGrad => 1..1 + self.inputs.len().saturating_sub(3) / 2,
+            // Nor into a region that is not kept: past it, to what it was made from.
+            Op::Checkpoint => 1..self.inputs.len(),
             _ => 0..self.inputs.len(),
         }
     }

@@ -150,7 +150,7 @@ fn structured(op: &Op, ins: &[Meta], given: Option<Shape>) -> Result<Meta> {
             Ok(Meta { shape, dtype: x.dtype })
         }
         (Op::Cast(dtype), [x]) => Ok(Meta { shape: x.shape, dtype: *dtype }),
-        (Op::Detach, [x]) | (Op::CustomGrad, [x, ..]) => Ok(*x),
+        (Op::Detach, [x]) | (Op::Checkpoint, [x, ..]) => Ok(*x),
         (Op::Reduce(kind, axes), [x]) => {
             let mut shape = x.shape;
             for axis in 0..x.shape.rank() {

@@ -16,6 +16,7 @@ use crate::graph::dtype::DType;
 use crate::graph::shape::{MAX_RANK, Shape};
 
 pub(crate) mod activation;
+pub(crate) mod checkpoint;
 pub(crate) mod creation;
 pub(crate) mod custom;
 pub(crate) mod custom_gradient;
@@ -38,6 +39,7 @@ pub(crate) mod sort;
 pub(crate) mod special;
 pub(crate) mod update;
 
+pub use checkpoint::checkpoint;
 pub use creation::Number;
 pub use custom::CustomOp;
 pub use custom_gradient::custom_gradient;
@@ -193,6 +195,9 @@ pub enum Op {
     /// Operand 0, with a gradient of the user's: operands are the result y, the n inputs, the n
     /// gradients, and what stands for the cotangent of y and for y in them.
     CustomGrad,
+    /// Operand 0, whose interior a gradient computes again: it lies between operand 0 and the
+    /// others.
+    Checkpoint,
     /// Effect: updates parameters by a rule from their gradients.
     Update(Rule),
     /// Effect: writes the operand to a buffer.
@@ -269,6 +274,7 @@ impl Op {
             Op::Pick(_) => "gradient",
             Op::Placeholder => "placeholder",
             Op::CustomGrad => "custom_gradient",
+            Op::Checkpoint => "checkpoint",
             Op::Update(_) => "update",
             Op::Assign => "assign",
             Op::Failed => "failed",
@@ -342,6 +348,7 @@ impl Op {
             Op::Search { right } => out(word(41, u64::from(*right), 0)),
             Op::Placeholder => out(200),
             Op::CustomGrad => out(201),
+            Op::Checkpoint => out(202),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::autodiff;
 use crate::error::{Error, Result};
 use crate::graph::dtype::DType;
 use crate::graph::shape::Shape;
-use crate::ops::{Meta, Op, Operands};
+use crate::ops::{self, Meta, Op, Operands};
 
 /// One recorded node, as the recorder hands it over; operands are numbers of earlier ones.
 pub(crate) struct Recorded {
@@ -71,6 +71,7 @@ pub(crate) fn expand(recorded: &[Recorded]) -> Result<Expanded> {
                 origin: index as u32,
                 binding,
                 backward: false,
+                epoch: 0,
             })
         };
         let val = if node.leaf {
@@ -122,6 +123,7 @@ pub(crate) fn expand(recorded: &[Recorded]) -> Result<Expanded> {
                         origin: index as u32,
                         binding: 0,
                         backward: true,
+                        epoch: 0,
                     })
                 }
                 Op::CustomGrad => {
@@ -136,6 +138,10 @@ pub(crate) fn expand(recorded: &[Recorded]) -> Result<Expanded> {
                     let at = ir.len() - 1;
                     ir.nodes[at].inputs = kept.into();
                     at as Val
+                }
+                Op::Checkpoint => {
+                    let inputs = ops::checkpoint::boundary(&ir, &inputs);
+                    structured(&mut ir, &node.op, inputs, meta, node.grad)
                 }
                 Op::Update(rule) => {
                     out.watch.extend(inputs.iter().copied());
@@ -201,5 +207,6 @@ fn structured(ir: &mut Ir, op: &Op, mut inputs: Operands<Val>, meta: Meta, grad:
         origin: ir.origin,
         binding: 0,
         backward: false,
+        epoch: 0,
     })
 }

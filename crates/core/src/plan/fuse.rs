@@ -358,6 +358,8 @@ fn join(ir: &Ir, f: &mut Fused, level: &[u32], v: Val) -> Option<u32> {
         let fits = group.kind == Kind::Map
             && !is_source(&ir.node(first).op)
             && ir.shape(first) == node.shape
+            // What is computed again must not run early, with something that is not.
+            && (node.epoch == 0 || ir.node(first).epoch == node.epoch)
             && group.members.len() < MAX_MEMBERS;
         if fits && best.is_none_or(|b| f.groups[b as usize].level < group.level) {
             best = Some(g);

@@ -32,6 +32,8 @@ pub(crate) struct IrNode {
     pub(crate) binding: u32,
     /// Made by differentiation.
     pub(crate) backward: bool,
+    /// 0, or the number of the recomputation that it belongs to.
+    pub(crate) epoch: u32,
 }
 
 /// The graph. Its methods append nodes, with the shape rules already known to hold.
@@ -45,6 +47,8 @@ pub(crate) struct Ir {
     /// The rules of [`Op::CustomGrad`] nodes, by their binding; needed while gradients are
     /// expanded, empty afterwards.
     pub(crate) rules: Vec<Rule>,
+    /// How many regions were computed again.
+    pub(crate) epochs: u32,
 }
 
 /// A gradient of the user's, written with placeholders.
@@ -84,7 +88,7 @@ impl Ir {
         let grad = meta.dtype.is_real() && inputs.iter().any(|&i| self.node(i).grad);
         let (origin, backward) = (self.origin, self.backward);
         let Meta { shape, dtype } = meta;
-        self.push(IrNode { op, inputs, shape, dtype, grad, origin, binding: 0, backward })
+        self.push(IrNode { op, inputs, shape, dtype, grad, origin, binding: 0, backward, epoch: 0 })
     }
 
     pub(crate) fn unary(&mut self, op: Unary, x: Val) -> Val {

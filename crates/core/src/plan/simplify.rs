@@ -102,6 +102,8 @@ fn reuse(
     };
     words.clear();
     node.op.key(&mut |w| words.push(w));
+    // What is computed again is not the first computation.
+    words.push(u64::from(node.epoch));
     words.push(node.dtype as u64 | (node.shape.rank() as u64) << 8 | u64::from(node.binding) << 16);
     words.extend(node.shape.dims().iter().map(|&d| d as u64));
     words.extend(node.inputs.iter().map(|&i| u64::from(i)));
@@ -130,7 +132,7 @@ fn fold(out: &mut Ir, node: IrNode) -> Result<IrNode, Val> {
     let first = node.inputs.first().copied();
     match (&node.op, first) {
         // What stopped gradients, or told two results apart, has done its work by now.
-        (Op::Detach | Op::CustomGrad, Some(x)) => Err(x),
+        (Op::Detach | Op::CustomGrad | Op::Checkpoint, Some(x)) => Err(x),
         (Op::Reshape, Some(x)) if out.shape(x) == node.shape => Err(x),
         (Op::Broadcast | Op::Reshape, Some(x)) => {
             let inner = out.node(x);

@@ -70,7 +70,9 @@ pub(crate) fn eval(
         (Op::Reduce(kind, axes), [x]) => reduce::reduce(*kind, *axes, x, out),
         (Op::ArgReduce { max, axis }, [x]) => reduce::position(*max, *axis, x, out),
 
-        (Op::Detach | Op::Reshape, [x]) | (Op::CustomGrad, [x, ..]) => movement::reshape(x, out),
+        (Op::Detach | Op::Reshape, [x]) | (Op::CustomGrad | Op::Checkpoint, [x, ..]) => {
+            movement::reshape(x, out)
+        }
         (Op::Permute(order), [x]) => movement::permute(order, x, out),
         (Op::Broadcast, [x]) => movement::broadcast(x, out),
         (Op::Slice { axis, start, step }, [x]) => movement::slice(*axis, *start, *step, x, out),
