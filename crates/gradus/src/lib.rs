@@ -26,6 +26,7 @@
 //! |---|---|
 //! | tensors, gradients, seeds, threads | here, at the root |
 //! | all operations as a table | [`ops::registry`] |
+//! | parameters of losses | [`ops::loss`] |
 //! | numerical gradient checks | [`check`] |
 //! | Jacobians, Hessians, per-sample gradients, `vmap` | [`derivatives`] |
 //! | layers, initialisers, optimizers, saved states | [`nn`] |
@@ -73,6 +74,7 @@ pub use nn::{Layer, Module, ModuleExt, Optimizer, StateDict};
 /// What a training program needs.
 pub mod prelude {
     pub use crate::nn::*;
+    pub use crate::ops::loss::Reduction;
     pub use crate::{Array, Buffer, Code, DType, Param, Shape, Tensor, seq};
     pub use gradus_data::Dataset;
     pub use gradus_train::{

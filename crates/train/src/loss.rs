@@ -127,15 +127,6 @@ pub fn mse(prediction: &Tensor, target: &Tensor) -> Tensor {
     prediction.mse_loss(target)
 }
 
-/// The absolute differences, or what is wrong with the shapes, in the words of [`mse`].
-#[track_caller]
-fn differences(prediction: &Tensor, target: &Tensor) -> Result<Tensor, Tensor> {
-    match (prediction.shape(), target.shape()) {
-        (Ok(p), Ok(t)) if p == t => Ok((prediction - target).abs()),
-        _ => Err(prediction.mse_loss(target)),
-    }
-}
-
 /// Mean absolute error, `mean(|prediction - target|)`; a scalar. Shapes must be equal.
 ///
 /// ```
@@ -146,7 +137,7 @@ fn differences(prediction: &Tensor, target: &Tensor) -> Result<Tensor, Tensor> {
 /// ```
 #[track_caller]
 pub fn mae(prediction: &Tensor, target: &Tensor) -> Tensor {
-    differences(prediction, target).map_or_else(|failed| failed, |d| d.mean())
+    prediction.l1_loss(target)
 }
 
 /// Huber's loss with threshold 1: the mean of `d² / 2` where `d = |prediction - target|` is below 1,
@@ -160,13 +151,7 @@ pub fn mae(prediction: &Tensor, target: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn huber(prediction: &Tensor, target: &Tensor) -> Tensor {
-    differences(prediction, target).map_or_else(
-        |failed| failed,
-        |d| {
-            let near = d.clamp(0.0, 1.0);
-            (&near * (&d - &near * 0.5)).mean()
-        },
-    )
+    prediction.huber_loss(target)
 }
 
 /// Binary cross-entropy of logits; see [`Tensor::binary_cross_entropy_with_logits`].

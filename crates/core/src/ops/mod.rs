@@ -24,7 +24,7 @@ pub(crate) mod einsum;
 pub(crate) mod elementwise;
 pub(crate) mod indexing;
 pub(crate) mod infer;
-pub(crate) mod loss;
+pub mod loss;
 pub(crate) mod matmul;
 pub(crate) mod movement;
 pub(crate) mod products;

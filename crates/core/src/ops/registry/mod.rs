@@ -14,6 +14,7 @@ mod creation;
 mod elementwise;
 mod indexing;
 mod loss;
+mod losses;
 mod movement;
 mod product;
 mod random;
@@ -171,6 +172,7 @@ pub fn rows() -> &'static [OpRow] {
             indexing::rows(),
             sort::rows(),
             loss::rows(),
+            losses::rows(),
             random::rows(),
             creation::rows(),
         ]
