@@ -38,6 +38,7 @@ mod regression;
 mod report;
 mod resume;
 mod run;
+pub mod schedule;
 mod session;
 mod stop;
 mod tally;

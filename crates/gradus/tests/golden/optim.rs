@@ -6,6 +6,7 @@ use crate::harness::{Outcome, Report, close, guarded, text};
 use crate::store::{Bundle, Files, index};
 use gradus::nn::optim::{Adadelta, Adagrad, Adamax, Asgd, NAdam, RAdam, RmsProp, Rprop};
 use gradus::nn::{Adam, AdamW, Module, Optimizer, Sgd, Visitor};
+use gradus::train::schedule::{Cyclic, CyclicMode, OneCycle, Plateau, Schedule};
 use gradus::{Param, Tensor};
 use serde_json::Value;
 use std::path::Path;
@@ -225,10 +226,122 @@ fn schedules(folder: &Path, report: &mut Report) {
     for entry in list(&index["schedulers"]) {
         let what = format!("optim schedule {}", text(&entry["scheduler"]));
         if report.takes(&what) {
-            let why = "the library has no schedules: a callback sets the rate (`set_lr`)";
-            report.add(&what, "", Outcome::OutOfScope(why.into()));
+            let case = entry["options"].to_string();
+            report.add(&what, &case, guarded(|| rates(entry)));
         }
     }
+}
+
+/// The schedule of an entry.
+fn schedule(name: &str, options: &Value) -> Option<Schedule> {
+    let real = |key: &str| options.get(key).and_then(Value::as_f64);
+    let whole = |key: &str| options.get(key).and_then(Value::as_u64);
+    let flag = |key: &str| options.get(key).and_then(Value::as_bool).unwrap_or(false);
+    Some(match name {
+        "StepLR" => {
+            Schedule::Step { step_size: whole("step_size")?, gamma: real("gamma").unwrap_or(0.1) }
+        }
+        "MultiStepLR" => Schedule::MultiStep {
+            milestones: list(&options["milestones"]).iter().filter_map(Value::as_u64).collect(),
+            gamma: real("gamma").unwrap_or(0.1),
+        },
+        "ExponentialLR" => Schedule::Exponential { gamma: real("gamma")? },
+        "CosineAnnealingLR" => {
+            Schedule::Cosine { t_max: whole("T_max")?, eta_min: real("eta_min").unwrap_or(0.0) }
+        }
+        "CosineAnnealingWarmRestarts" => Schedule::CosineWarmRestarts {
+            t_0: whole("T_0")?,
+            t_mult: whole("T_mult").unwrap_or(1),
+            eta_min: real("eta_min").unwrap_or(0.0),
+        },
+        "LinearLR" => Schedule::Linear {
+            start_factor: real("start_factor").unwrap_or(1.0 / 3.0),
+            end_factor: real("end_factor").unwrap_or(1.0),
+            total_iters: whole("total_iters").unwrap_or(5),
+        },
+        "PolynomialLR" => Schedule::Polynomial {
+            total_iters: whole("total_iters").unwrap_or(5),
+            power: real("power").unwrap_or(1.0),
+        },
+        "ConstantLR" => Schedule::Constant {
+            factor: real("factor").unwrap_or(1.0 / 3.0),
+            total_iters: whole("total_iters").unwrap_or(5),
+        },
+        "OneCycleLR" => {
+            let plain = OneCycle::new(real("max_lr")?, whole("total_steps")?);
+            Schedule::OneCycle(OneCycle {
+                pct_start: real("pct_start").unwrap_or(plain.pct_start),
+                linear: options["anneal_strategy"] == "linear",
+                div_factor: real("div_factor").unwrap_or(plain.div_factor),
+                final_div_factor: real("final_div_factor").unwrap_or(plain.final_div_factor),
+                three_phase: flag("three_phase"),
+                ..plain
+            })
+        }
+        "CyclicLR" => Schedule::Cyclic(Cyclic {
+            step_size_up: whole("step_size_up").unwrap_or(2000),
+            step_size_down: whole("step_size_down"),
+            mode: match options.get("mode").and_then(Value::as_str) {
+                Some("triangular2") => CyclicMode::Triangular2,
+                Some("exp_range") => CyclicMode::ExpRange,
+                _ => CyclicMode::Triangular,
+            },
+            gamma: real("gamma").unwrap_or(1.0),
+            ..Cyclic::new(real("base_lr")?, real("max_lr")?)
+        }),
+        "WarmupCosine" => {
+            let total_iters = whole("warmup_steps")?;
+            let start_factor = real("start_factor")?;
+            Schedule::Linear { start_factor, end_factor: 1.0, total_iters }.then(
+                total_iters,
+                Schedule::Cosine { t_max: whole("T_max")?, eta_min: real("eta_min")? },
+            )
+        }
+        _ => return None,
+    })
+}
+
+fn rates(entry: &Value) -> Result<Outcome, String> {
+    let (name, options) = (text(&entry["scheduler"]), &entry["options"]);
+    let base = entry["base_lr"].as_f64().ok_or("no rate")?;
+    let near = |what: &str, t: usize, have: f64, want: &Value| {
+        let want = want.as_f64().ok_or("a rate that is no number")?;
+        // A cosine near its end is a difference of numbers near 1.
+        match (have - want).abs() <= 1e-6 * want.abs() + 1e-12 * base {
+            true => Ok(()),
+            false => Err(format!("the {what} of step {t} is {have}, PyTorch's {want}")),
+        }
+    };
+    if name == "ReduceLROnPlateau" {
+        let real = |key: &str| options.get(key).and_then(Value::as_f64);
+        let whole = |key: &str| options.get(key).and_then(Value::as_u64);
+        let mut plateau = Plateau::new()
+            .maximize(options["mode"] == "max")
+            .factor(real("factor").unwrap_or(0.1))
+            .patience(whole("patience").unwrap_or(10))
+            .threshold(real("threshold").unwrap_or(1e-4))
+            .absolute(options["threshold_mode"] == "abs")
+            .cooldown(whole("cooldown").unwrap_or(0))
+            .min_lr(real("min_lr").unwrap_or(0.0));
+        let mut lr = base;
+        for (t, (want, metric)) in list(&entry["lr"]).iter().zip(list(&entry["metric"])).enumerate()
+        {
+            near("rate", t, lr, want)?;
+            lr = plateau.rate(lr, metric.as_f64().ok_or("a metric")?);
+        }
+        return Ok(Outcome::Passed);
+    }
+    let Some(schedule) = schedule(name, options) else {
+        return Ok(Outcome::OutOfScope("Gradus has no such schedule".into()));
+    };
+    schedule.validate().map_err(|e| e.to_string())?;
+    for (t, want) in list(&entry["lr"]).iter().enumerate() {
+        near("rate", t, schedule.rate(base, t as u64), want)?;
+    }
+    for (t, want) in list(&entry["momentum"]).iter().enumerate() {
+        near("momentum", t, schedule.momentum(t as u64).ok_or("no momentum")?, want)?;
+    }
+    Ok(Outcome::Passed)
 }
 
 fn clipping(folder: &Path, files: &Files, report: &mut Report) {
