@@ -78,46 +78,33 @@ pub fn run(
     }
     let job = Job { program, dims, operands, slots, keys, geometry };
     use ReduceKind as K;
+    macro_rules! number {
+        ($t:ty, $kind:ident) => {
+            match $kind {
+                K::Sum => job.run::<$t, Sum>(out)?,
+                K::Max => job.run::<$t, Max>(out)?,
+                K::Min => job.run::<$t, Min>(out)?,
+                K::Prod => job.run::<$t, Prod>(out)?,
+            }
+        };
+    }
     match (kind, ty) {
-        (K::Sum, Ty::F32) => job.run::<f32, Sum>(out)?,
-        (K::Max, Ty::F32) => job.run::<f32, Max>(out)?,
-        (K::Min, Ty::F32) => job.run::<f32, Min>(out)?,
-        (K::Prod, Ty::F32) => job.run::<f32, Prod>(out)?,
-        (K::Sum, Ty::I64) => job.run::<i64, Sum>(out)?,
-        (K::Max, Ty::I64) => job.run::<i64, Max>(out)?,
-        (K::Min, Ty::I64) => job.run::<i64, Min>(out)?,
-        (K::Prod, Ty::I64) => job.run::<i64, Prod>(out)?,
+        (kind, Ty::F32) => number!(f32, kind),
+        (kind, Ty::F64) => number!(f64, kind),
+        (kind, Ty::I64) => number!(i64, kind),
+        (kind, Ty::I32) => number!(i32, kind),
+        (kind, Ty::U8) => number!(u8, kind),
         (K::Max, Ty::Bool) => job.run::<Truth, Max>(out)?,
         (K::Min, Ty::Bool) => job.run::<Truth, Min>(out)?,
         _ => return Err(KernelError::Type("this reduction of this type")),
     }
-    // SAFETY: all pieces have ended, and `out` overlaps nothing that anybody writes now.
-    Ok(!watch || unsafe { out.slice_of::<f32>() }.is_none_or(all_finite))
-}
-
-fn all_finite(xs: &[f32]) -> bool {
-    xs.iter().fold(true, |ok, x| ok & x.is_finite())
+    // All pieces have ended, and `out` overlaps nothing that anybody writes now.
+    Ok(!watch || crate::scan::all_finite(out))
 }
 
 /// An element whose blocks a program can give.
-trait Eval: Element + Num {
-    fn block<'b>(eval: &'b mut BlockEval<'_>, start: usize, len: usize) -> &'b [Self];
-}
-impl Eval for f32 {
-    fn block<'b>(eval: &'b mut BlockEval<'_>, start: usize, len: usize) -> &'b [f32] {
-        eval.f32(start, len)
-    }
-}
-impl Eval for i64 {
-    fn block<'b>(eval: &'b mut BlockEval<'_>, start: usize, len: usize) -> &'b [i64] {
-        eval.i64(start, len)
-    }
-}
-impl Eval for Truth {
-    fn block<'b>(eval: &'b mut BlockEval<'_>, start: usize, len: usize) -> &'b [Truth] {
-        eval.bool(start, len)
-    }
-}
+trait Eval: Element + Num {}
+impl<T: Element + Num> Eval for T {}
 
 /// Where elements come from: memory that holds them in order, or a program.
 enum Blocks<'a, T> {
@@ -137,7 +124,7 @@ impl<T: Eval> Blocks<'_, T> {
     fn get(&mut self, start: usize, len: usize) -> &[T] {
         match self {
             Blocks::Memory(xs) => xs.get(start..start + len).unwrap_or_default(),
-            Blocks::Program(eval) => T::block(eval, start, len),
+            Blocks::Program(eval) => eval.get::<T>(start, len),
         }
     }
 }

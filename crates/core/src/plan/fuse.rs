@@ -4,6 +4,9 @@
 //! reduction are computed inside it; a bias and a ReLU after a product become its epilogue. All of
 //! it is exact: every element is computed by the same operations in the same order as alone.
 
+use gradus_kernels::map;
+use gradus_kernels::memory::Ty;
+use gradus_kernels::program::Instr;
 use smallvec::SmallVec;
 
 use super::expand::{Expanded, IrEffect};
@@ -52,15 +55,18 @@ pub(crate) struct Fused {
     pub(crate) users: Vec<SmallVec<[Val; 2]>>,
 }
 
-/// Whether fused kernels compute with the type; the others run on the reference executor.
-pub(crate) fn fast(dtype: DType) -> bool {
-    matches!(dtype, DType::F32 | DType::I64 | DType::Bool)
-}
-
-/// Whether the block interpreter can compute it.
+/// Whether the block interpreter can compute it; the reference executor does what it cannot.
 pub(crate) fn mappable(ir: &Ir, v: Val) -> bool {
     let node = ir.node(v);
-    node.op.is_elementwise() && fast(node.dtype) && node.inputs.iter().all(|&i| fast(ir.dtype(i)))
+    let instr = match node.op {
+        Op::Unary(op) => Instr::Unary(op, 0),
+        Op::Binary(op) => Instr::Binary(op, 0, 0),
+        Op::Ternary(op) => Instr::Ternary(op, 0, 0, 0),
+        Op::Cast(dtype) => Instr::Cast(dtype.ty(), 0),
+        _ => return false,
+    };
+    let tys: SmallVec<[Ty; 3]> = node.inputs.iter().map(|&i| ir.dtype(i).ty()).collect();
+    map::supports(&instr, &tys)
 }
 
 /// Numbers, random numbers and indices: a map makes them where they are needed.
@@ -73,7 +79,7 @@ pub(crate) fn source_fits(ir: &Ir, view: &View, shape: &crate::graph::shape::Sha
     let node = ir.node(view.base);
     match node.op {
         _ if too_many(node) => false,
-        Op::Slot | Op::Const(_) => fast(node.dtype),
+        Op::Slot | Op::Const(_) => true,
         Op::Random(_) => node.shape == *shape && *view == View::whole(view.base, shape),
         Op::Index(axis) => index_axis(view, &node.shape, axis, shape).is_some(),
         _ => false,
@@ -128,8 +134,7 @@ impl Fused {
 fn needs_contiguous(ir: &Ir, v: Val) -> bool {
     let node = ir.node(v);
     match node.op {
-        Op::Matmul => node.dtype != DType::F32,
-        Op::Reduce(..) => !fast(ir.dtype(node.inputs[0])),
+        Op::Matmul | Op::Reduce(..) => false,
         _ if node.op.is_view() || mappable(ir, v) => false,
         _ => true,
     }
@@ -222,7 +227,7 @@ fn inline(ir: &Ir, f: &mut Fused, pinned: &[bool]) {
         }
         let node = ir.node(user);
         let into = match node.op {
-            Op::Reduce(..) if fast(node.dtype) => user,
+            Op::Reduce(..) => user,
             _ if f.inline[user as usize] => root[user as usize],
             _ => continue,
         } as usize;
@@ -257,8 +262,7 @@ fn store_sources(e: &Expanded, f: &mut Fused) {
             }
             continue;
         }
-        let by_map =
-            mappable(ir, v) || matches!(node.op, Op::Reduce(..)) && fast(ir.dtype(node.inputs[0]));
+        let by_map = mappable(ir, v) || matches!(node.op, Op::Reduce(..));
         for &i in &node.inputs {
             let view = f.view(ir, i);
             let fits = by_map && source_fits(ir, &view, &ir.shape(i));
@@ -300,8 +304,7 @@ fn group(ir: &Ir, f: &mut Fused, pinned: &[bool], on: bool) {
         if is_source(&node.op) {
             if f.stored[at] || f.copied[at] {
                 level[at] = 1;
-                let kind =
-                    if !fast(node.dtype) || too_many(node) { Kind::Single } else { Kind::Map };
+                let kind = if too_many(node) { Kind::Single } else { Kind::Map };
                 start(f, v, kind, 1, 0);
             }
             continue;

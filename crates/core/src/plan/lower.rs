@@ -8,7 +8,7 @@ use gradus_kernels::memory::KernelError;
 use gradus_kernels::program::{Instr, Program, Source};
 
 use super::expand::{Expanded, IrEffect};
-use super::fuse::{Fused, Kind, fast, index_axis, is_source, mappable};
+use super::fuse::{Fused, Kind, index_axis, is_source, mappable};
 use super::ir::{Ir, Val};
 use super::view::View;
 use crate::backend::{Bank, Effect, GemmStep, Loc, PlanStep, Step, Strided};
@@ -254,9 +254,7 @@ impl Lower<'_> {
         let itself = self.f.group[base as usize].is_some_and(|g| {
             let group = &self.f.groups[g as usize];
             let head = &self.ir.node(group.members[0]).op;
-            group.kind == Kind::Single
-                && matches!(head, Op::Reduce(..) | Op::Matmul)
-                && node.dtype == DType::F32
+            group.kind == Kind::Single && matches!(head, Op::Reduce(..) | Op::Matmul)
         });
         let has_memory = self.buffer[base as usize].is_some() || matches!(node.op, Op::Leaf);
         if itself || !has_memory {
@@ -413,22 +411,11 @@ impl Lower<'_> {
         let node = self.ir.node(v).clone();
         let input = |k: usize| node.inputs.get(k).copied().unwrap_or(0);
         let shape_of = |l: &Self, k: usize| l.ir.shape(input(k));
-        let slow = !fast(node.dtype) || node.inputs.iter().any(|&i| !fast(self.ir.dtype(i)));
-        let movement = matches!(
-            node.op,
-            Op::Unslice { .. }
-                | Op::Concat { .. }
-                | Op::Gather { .. }
-                | Op::ScatterAdd { .. }
-                | Op::IndexSelect { .. }
-                | Op::IndexAdd { .. }
-                | Op::Argsort { .. }
-                | Op::Search { .. }
-        );
-        if slow && !movement
-            || matches!(node.op, Op::Matmul) && node.dtype != DType::F32
+        // The row kernels are those of f32.
+        let rows = matches!(node.op, Op::Rows(_)) && self.ir.dtype(input(0)) != DType::F32;
+        if rows
             || matches!(node.op, Op::Custom(_))
-            || odd_arg(self.ir, v)
+            || node.op.is_elementwise() && !mappable(self.ir, v)
             || uneven_index(self.ir, v)
         {
             return self.host(v);
@@ -616,13 +603,6 @@ fn uneven_index(ir: &Ir, v: Val) -> bool {
         _ => return false,
     };
     ir.shape(node.inputs[1]).with(axis, 1) != other.with(axis, 1)
-}
-
-/// Extremes of integers have no fast kernel.
-fn odd_arg(ir: &Ir, v: Val) -> bool {
-    let node = ir.node(v);
-    matches!(node.op, Op::ArgReduce { .. }) && ir.dtype(node.inputs[0]) != DType::F32
-        || node.op.is_elementwise() && !mappable(ir, v)
 }
 
 /// Element offsets of each batch entry.

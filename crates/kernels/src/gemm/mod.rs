@@ -1,8 +1,9 @@
-//! Matrix products of f32: `C = act(A B + bias)`, batched, over any strides.
+//! Matrix products: `C = act(A B + bias)`, batched, over any strides; bias and activation for f32.
 //!
 //! This module knows nothing of tensors or layers. [`gemm`] checks the windows; `driver` cuts the
 //! product into pieces, panels and tiles; `tile` has the inner kernels, written once over the
-//! registers of `simd`, and `kernels` the tables of them for each instruction set.
+//! registers of `simd`, and `kernels` the tables of them for each instruction set. That is f32; f64
+//! is in `wide` and integers are in `whole`, each simpler by far.
 //!
 //! **Bits.** Each element of C is the same for every instruction set with fused multiply-add, any
 //! strides and any number of threads: k is cut into blocks of 512; a block is one chain of fused
@@ -17,8 +18,10 @@ mod pack;
 mod plain;
 mod simd;
 mod tile;
+mod whole;
+mod wide;
 
-use crate::memory::{KernelError, Mem, Ty};
+use crate::memory::{KernelError, Mem, Shared, Ty};
 use driver::Job;
 use tile::End;
 
@@ -77,9 +80,10 @@ pub fn gemm(args: &Gemm<'_>) -> Result<bool, KernelError> {
     let &Gemm { m, k, n, batch, c_stride, .. } = args;
     let [a_row, a_col] = args.a_strides;
     let [b_row, b_col] = args.b_strides;
-    let f32s = |w: &Mem<'_>| w.ty() == Ty::F32;
-    if !f32s(&args.a) || !f32s(&args.b) || !f32s(&args.c) || !args.bias.as_ref().is_none_or(f32s) {
-        return Err(KernelError::Type("gemm: the windows must hold f32"));
+    let ty = args.c.ty();
+    let same = |w: &Mem<'_>| w.ty() == ty;
+    if !same(&args.a) || !same(&args.b) || !args.bias.as_ref().is_none_or(same) {
+        return Err(KernelError::Type("gemm: the windows must hold elements of one type"));
     }
     if !args.c.writable() {
         return Err(KernelError::Type("gemm: the result may not be written"));
@@ -104,6 +108,12 @@ pub fn gemm(args: &Gemm<'_>) -> Result<bool, KernelError> {
         return Err(KernelError::Overlap("gemm: the result overlaps an operand"));
     }
 
+    if ty != Ty::F32 {
+        if args.bias.is_some() || args.activation != Activation::None {
+            return Err(KernelError::Type("gemm: only f32 has a bias and an activation"));
+        }
+        return other(args, a, b, c);
+    }
     let mut job = Job {
         m,
         k,
@@ -151,6 +161,73 @@ pub fn gemm(args: &Gemm<'_>) -> Result<bool, KernelError> {
     // SAFETY: the level is one that this machine has; the windows hold all elements that sizes,
     // strides and offsets reach, and C overlaps none of the operands.
     Ok(unsafe { driver::run(kernels::of(isa, job.m, job.n), &job) }?)
+}
+
+/// Products of other types than f32; the windows are checked.
+fn other(args: &Gemm<'_>, a: Mem<'_>, b: Mem<'_>, c: Mem<'_>) -> Result<bool, KernelError> {
+    let &Gemm { m, k, n, batch, c_stride: c_row, a_strides, b_strides, accumulate, .. } = args;
+    let work = m.saturating_mul(n).saturating_mul(k);
+    let at = |offsets: &[usize], entry: usize| offsets.get(entry).copied().unwrap_or(0);
+    macro_rules! job {
+        ($module:ident, $t:ty, $entry:ident, $a:ident, $b:ident, $c:ident) => {
+            $module::Job {
+                m,
+                k,
+                n,
+                a: $a.ptr::<$t>().cast_const().wrapping_add(at(args.a_batch, $entry)),
+                a_strides,
+                b: $b.ptr::<$t>().cast_const().wrapping_add(at(args.b_batch, $entry)),
+                b_strides,
+                c: $c.ptr::<$t>().wrapping_add($entry * m * c_row),
+                c_row,
+                accumulate,
+            }
+        };
+    }
+    match c.ty() {
+        Ty::F64 if batch > 1 && work < 1 << 20 => {
+            // Many small products: each by one thread.
+            let cost = batch.saturating_mul(work) as u64 / 8;
+            // SAFETY: pieces write different entries of C.
+            let shared = unsafe { Shared::new((a, b, c)) };
+            let together = ((1 << 18) / work.max(1)).clamp(1, batch);
+            crate::pool::run(batch.div_ceil(together), cost, &|piece| {
+                let &(a, b, c) = shared.get();
+                for entry in piece * together..((piece + 1) * together).min(batch) {
+                    let job = job!(wide, f64, entry, a, b, c);
+                    // SAFETY: the windows hold all elements that the job reaches, C overlaps
+                    // neither operand. Alone, nothing can go wrong in another thread.
+                    let _ = unsafe { wide::run(&job, true) };
+                }
+            })?;
+        }
+        Ty::F64 => {
+            for entry in 0..batch {
+                // SAFETY: as above.
+                unsafe { wide::run(&job!(wide, f64, entry, a, b, c), false) }?;
+            }
+        }
+        Ty::I64 => {
+            for entry in 0..batch {
+                // SAFETY: as above.
+                unsafe { whole::run(&job!(whole, i64, entry, a, b, c)) }?;
+            }
+        }
+        Ty::I32 => {
+            for entry in 0..batch {
+                // SAFETY: as above.
+                unsafe { whole::run(&job!(whole, i32, entry, a, b, c)) }?;
+            }
+        }
+        Ty::U8 => {
+            for entry in 0..batch {
+                // SAFETY: as above.
+                unsafe { whole::run(&job!(whole, u8, entry, a, b, c)) }?;
+            }
+        }
+        _ => return Err(KernelError::Type("gemm: not defined on such elements")),
+    }
+    Ok(!args.watch || crate::scan::all_finite(c))
 }
 
 /// Elements from the first to the last that sizes, strides and a start reach.

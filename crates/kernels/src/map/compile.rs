@@ -115,6 +115,20 @@ impl Compiled {
     }
 }
 
+/// Whether maps can run an instruction whose operands have these types (as many as it has operands).
+pub fn supports(instr: &Instr, tys: &[Ty]) -> bool {
+    match (instr, tys) {
+        (Instr::Unary(op, _), [x]) => ops::unary(*op, *x).is_some(),
+        (Instr::Binary(op, ..), [x, y]) => x == y && ops::binary(*op, *x).is_some(),
+        (Instr::Ternary(Ternary::Where, ..), [a, b, c]) => {
+            *a == Ty::Bool && b == c && ops::ternary(Ternary::Where, *b).is_some()
+        }
+        (Instr::Ternary(op, ..), [a, b, c]) => a == b && b == c && ops::ternary(*op, *b).is_some(),
+        (Instr::Cast(..), [_]) => true,
+        _ => false,
+    }
+}
+
 const BAD_VALUE: KernelError = KernelError::Type("a value number is not that of an earlier value");
 
 impl Program {
@@ -122,7 +136,7 @@ impl Program {
     ///
     /// # Errors
     /// [`KernelError::Type`] for a value number that does not exist yet, an operation that its
-    /// operands' types do not have, an F64 value, or too many values.
+    /// operands' types do not have, or too many values.
     pub fn compile(&self) -> Result<Compiled, KernelError> {
         let tys = self.types()?;
         let count = tys.len();
@@ -184,9 +198,6 @@ impl Program {
                 Source::Index { axis } if (axis as usize) < MAX_RANK => Ty::I64,
                 Source::Index { .. } => return Err(KernelError::Type("an axis is out of range")),
             };
-            if ty == Ty::F64 {
-                return Err(KernelError::Type("fused maps do not work on f64"));
-            }
             tys.push(ty);
         }
         for instr in &self.instrs {
@@ -374,7 +385,7 @@ impl Builder {
             }
         };
         let call = Call { kernels, out: v as u16, args };
-        let zero_check = divides && tys[1] == Ty::I64;
+        let zero_check = divides && matches!(tys[1], Ty::I64 | Ty::I32 | Ty::U8);
         // The divisor's number before a swap.
         let divisor = Program::args(instr).0[1];
         let list = if varies[v] { &mut self.c.steps } else { &mut self.c.prelude };

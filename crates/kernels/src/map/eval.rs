@@ -6,7 +6,7 @@ use super::lease::{Kept, Lease, Shelf};
 use super::load::Cursor;
 use super::ops;
 use super::prepare::{Line, Mode, Plan, Prepared, reserve};
-use crate::memory::{Element, KernelError, Mem, Truth};
+use crate::memory::{Element, KernelError, Mem};
 use crate::philox;
 use crate::program::RandomKey;
 
@@ -100,13 +100,17 @@ impl Worker {
                 Step::Divisor(v) => {
                     let lanes =
                         if matches!(program.homes[*v as usize], Home::Scalar(_)) { 1 } else { n };
-                    let p = places[*v as usize].cast::<i64>().cast_const();
-                    for i in 0..lanes {
-                        // SAFETY: an i64 value has n lanes at its place, a scalar one.
-                        if unsafe { p.add(i).read_unaligned() } == 0 {
-                            prepared.report_zero_divisor(start + i);
-                            break;
+                    let p = places[*v as usize].cast_const();
+                    // SAFETY: a value has n lanes of its type at its place, a scalar one.
+                    let zero = unsafe {
+                        match program.tys[*v as usize].size() {
+                            1 => first_zero::<u8>(p, lanes),
+                            4 => first_zero::<u32>(p.cast(), lanes),
+                            _ => first_zero::<u64>(p.cast(), lanes),
                         }
+                    };
+                    if let Some(i) = zero {
+                        prepared.report_zero_divisor(start + i);
                     }
                 }
             }
@@ -191,6 +195,16 @@ unsafe fn load(
     }
 }
 
+/// The first of n lanes that is 0.
+///
+/// # Safety
+/// `p` is valid for reading n lanes.
+#[inline]
+unsafe fn first_zero<T: Copy + Default + PartialEq>(p: *const T, n: usize) -> Option<usize> {
+    // SAFETY: the caller's promise.
+    (0..n).find(|&i| unsafe { p.add(i).read_unaligned() } == T::default())
+}
+
 /// The index along an axis, for the elements from `start` on.
 fn indices(inner: usize, dim: usize, start: usize, mut lanes: &mut [i64]) {
     let mut index = start / inner % dim;
@@ -233,7 +247,7 @@ impl<'a> BlockEval<'a> {
     /// Result 0 for the linear range; may be the operand's own memory. Empty if `len > BLOCK`, the
     /// range leaves the space, or the result has another type.
     #[inline]
-    fn get<T: Element>(&mut self, start: usize, len: usize) -> &[T] {
+    pub(crate) fn get<T: Element>(&mut self, start: usize, len: usize) -> &[T] {
         let program = self.prepared.program;
         let Some(&(value, _)) = program.results.first() else { return &[] };
         let inside = start.checked_add(len).is_some_and(|end| end <= self.prepared.elements);
@@ -255,25 +269,6 @@ impl<'a> BlockEval<'a> {
             }
             std::slice::from_raw_parts(from.cast::<T>(), len)
         }
-    }
-
-    /// Result 0 for the linear range `start..start + len`, `len <= BLOCK`. It may be the operand's
-    /// own memory. Empty for another type or a range outside the space.
-    #[inline]
-    pub(crate) fn f32(&mut self, start: usize, len: usize) -> &[f32] {
-        self.get(start, len)
-    }
-
-    /// As [`BlockEval::f32`].
-    #[inline]
-    pub(crate) fn i64(&mut self, start: usize, len: usize) -> &[i64] {
-        self.get(start, len)
-    }
-
-    /// As [`BlockEval::f32`].
-    #[inline]
-    pub(crate) fn bool(&mut self, start: usize, len: usize) -> &[Truth] {
-        self.get(start, len)
     }
 
     /// The first division by zero met so far; ask once at the end.

@@ -18,13 +18,14 @@ mod ops;
 mod prepare;
 #[cfg(test)]
 mod tests;
+mod typed;
 
 use crate::memory::{KernelError, Mem};
 use crate::program::RandomKey;
 use eval::Worker;
 use prepare::Prepared;
 
-pub use compile::Compiled;
+pub use compile::{Compiled, supports};
 pub(crate) use eval::BlockEval;
 
 /// Lanes of a block: registers of 2 KiB, so that a dozen of them fit the first-level cache.

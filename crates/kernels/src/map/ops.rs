@@ -1,6 +1,8 @@
-//! What each instruction does to one lane, and which kernel an instruction takes.
+//! What each instruction does to one lane, and which kernel an instruction takes: for f32, i64 and
+//! bool; the other types are in `typed`.
 
 use super::kernels::{Levels, one, three, two};
+use super::typed;
 use crate::memory::{KernelError, Ty};
 use crate::program::{Binary, Ternary, Unary};
 use crate::special;
@@ -118,13 +120,6 @@ op1! {
     SignBitI: i64 => u8, |x| (x < 0) as u8;
     NotI: i64 => i64, |x| !x;
     NotB: u8 => u8, |x| (x == 0) as u8;
-    F2I: f32 => i64, |x| x as i64;
-    F2B: f32 => u8, |x| (x != 0.0) as u8;
-    I2F: i64 => f32, |x| x as f32;
-    I2B: i64 => u8, |x| (x != 0) as u8;
-    B2F: u8 => f32, |x| (x != 0) as u8 as f32;
-    B2I: u8 => i64, |x| (x != 0) as i64;
-    B2B: u8 => u8, |x| (x != 0) as u8;
 }
 
 op2! {
@@ -256,17 +251,6 @@ patched! {
     Cos: cos, cos_huge;
 }
 
-/// The value as it is: a copy, or a scalar spread over a register.
-struct Copy1<T>(PhantomData<T>);
-impl<T: Lane> Op1 for Copy1<T> {
-    type A = T;
-    type O = T;
-    #[inline(always)]
-    fn lane<const FMA: bool>(a: T) -> T {
-        a
-    }
-}
-
 /// `a` is ignored, `b` is taken: with a scalar `b`, a fill.
 struct Second<T>(PhantomData<T>);
 impl<T: Lane> Op3 for Second<T> {
@@ -280,7 +264,7 @@ impl<T: Lane> Op3 for Second<T> {
     }
 }
 
-struct Where<T>(PhantomData<T>);
+pub(super) struct Where<T>(PhantomData<T>);
 impl<T: Lane> Op3 for Where<T> {
     type A = u8;
     type B = T;
@@ -292,7 +276,7 @@ impl<T: Lane> Op3 for Where<T> {
     }
 }
 
-struct Clamp<P, Q>(PhantomData<(P, Q)>);
+pub(super) struct Clamp<P, Q>(PhantomData<(P, Q)>);
 impl<T: Lane, P: Op2<A = T, O = T>, Q: Op2<A = T, O = T>> Op3 for Clamp<P, Q> {
     type A = T;
     type B = T;
@@ -311,34 +295,24 @@ pub(super) struct Choice<K> {
     pub(super) cost: f32,
 }
 
-const CHEAP: f32 = 0.03;
-const DIVIDE: f32 = 0.1;
-const ELEMENTARY: f32 = 0.4;
+pub(super) const CHEAP: f32 = 0.03;
+pub(super) const DIVIDE: f32 = 0.1;
+pub(super) const ELEMENTARY: f32 = 0.4;
 /// A function that is computed in f64, one lane at a time.
 const SCALAR: f32 = 15.0;
 
 /// The kernels of a conversion.
 pub(super) fn cast(from: Ty, to: Ty) -> Option<Choice<&'static Levels>> {
-    let kernels = match (from, to) {
-        (Ty::F32, Ty::F32) => one::<Copy1<f32>>(),
-        (Ty::F32, Ty::I64) => one::<F2I>(),
-        (Ty::F32, Ty::Bool) => one::<F2B>(),
-        (Ty::I64, Ty::F32) => one::<I2F>(),
-        (Ty::I64, Ty::I64) => one::<Copy1<i64>>(),
-        (Ty::I64, Ty::Bool) => one::<I2B>(),
-        (Ty::Bool, Ty::F32) => one::<B2F>(),
-        (Ty::Bool, Ty::I64) => one::<B2I>(),
-        (Ty::Bool, Ty::Bool) => one::<B2B>(),
-        _ => return None,
-    };
+    let kernels = typed::cast(from, to);
     Some(Choice { kernels, out: to, cost: DIVIDE })
 }
 
 /// The kernel that spreads scalar operand `b` over the output (`a` is read, not used).
 pub(super) fn fill(ty: Ty) -> &'static Levels {
-    match ty {
-        Ty::Bool => three::<Second<u8>>()[3],
-        Ty::F32 => three::<Second<f32>>()[3],
+    match ty.size() {
+        1 => three::<Second<u8>>()[3],
+        2 => three::<Second<u16>>()[3],
+        4 => three::<Second<f32>>()[3],
         _ => three::<Second<i64>>()[3],
     }
 }
@@ -403,7 +377,7 @@ pub(super) fn unary(op: Unary, ty: Ty) -> Option<Choice<&'static Levels>> {
         (U::Square, Ty::I64) => whole(one::<SquareI>()),
         (U::Relu, Ty::I64) => whole(one::<ReluI>()),
         (U::Not, Ty::Bool) => truth(one::<NotB>()),
-        _ => None,
+        _ => typed::unary(op, ty),
     }
 }
 
@@ -460,7 +434,7 @@ pub(super) fn binary(op: Binary, ty: Ty) -> Option<Choice<[&'static Levels; 3]>>
         (B::Ne | B::Xor, Ty::Bool) => truth(two::<NeB>()),
         (B::And, Ty::Bool) => truth(two::<AndB>()),
         (B::Or, Ty::Bool) => truth(two::<OrB>()),
-        _ => None,
+        _ => typed::binary(op, ty),
     }
 }
 
@@ -472,7 +446,7 @@ pub(super) fn ternary(op: Ternary, ty: Ty) -> Option<Choice<[&'static Levels; 4]
         (Ternary::Where, Ty::Bool) => three::<Where<u8>>(),
         (Ternary::Clamp, Ty::F32) => three::<Clamp<MaxF, MinF>>(),
         (Ternary::Clamp, Ty::I64) => three::<Clamp<MaxI, MinI>>(),
-        _ => return None,
+        _ => typed::ternary(op, ty)?,
     };
     Some(Choice { kernels, out: ty, cost: CHEAP })
 }

@@ -1,7 +1,7 @@
 //! Block evaluation, which cannot be seen from outside the crate.
 
 use super::{BLOCK, BlockEval, Compiled, run};
-use crate::memory::{KernelError, Mem, Ty};
+use crate::memory::{KernelError, Mem, Truth, Ty};
 use crate::program::{Binary, Dist, Instr, MAX_RANK, Program, RandomKey, Source, Unary};
 
 fn operand(operand: u16, ty: Ty, s: &[isize]) -> Source {
@@ -49,11 +49,11 @@ fn any_range_of_blocks_gives_the_bits_of_a_whole_run() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let start = (seed >> 33) % 4200;
         let len = ((seed >> 50) % (BLOCK + 1)).min(4200 - start);
-        assert_eq!(eval.f32(start, len), &want[start..start + len], "case {k}");
-        assert!(eval.i64(start, len).is_empty() && eval.bool(start, len).is_empty());
+        assert_eq!(eval.get::<f32>(start, len), &want[start..start + len], "case {k}");
+        assert!(eval.get::<i64>(start, len).is_empty() && eval.get::<Truth>(start, len).is_empty());
     }
-    assert!(eval.f32(4200, 1).is_empty() && eval.f32(0, BLOCK + 1).is_empty());
-    assert!(eval.f32(usize::MAX, 2).is_empty());
+    assert!(eval.get::<f32>(4200, 1).is_empty() && eval.get::<f32>(0, BLOCK + 1).is_empty());
+    assert!(eval.get::<f32>(usize::MAX, 2).is_empty());
     assert_eq!(eval.error(), None);
 }
 
@@ -64,7 +64,7 @@ fn a_plain_operand_is_read_where_it_lies_and_a_scalar_is_spread() {
     let c = p.compile().unwrap();
     let operands = [Mem::read(&x)];
     let mut eval = BlockEval::new(&c, &[1000], &operands, &[], &[]).unwrap();
-    assert_eq!(eval.f32(500, 100).as_ptr(), x[500..].as_ptr());
+    assert_eq!(eval.get::<f32>(500, 100).as_ptr(), x[500..].as_ptr());
     let p = Program {
         sources: vec![Source::Slot { slot: 0, ty: Ty::I64 }],
         instrs: vec![],
@@ -72,7 +72,7 @@ fn a_plain_operand_is_read_where_it_lies_and_a_scalar_is_spread() {
     };
     let c = p.compile().unwrap();
     let mut eval = BlockEval::new(&c, &[1000], &[], &[3.0], &[]).unwrap();
-    assert_eq!(eval.i64(7, BLOCK), [3; BLOCK]);
+    assert_eq!(eval.get::<i64>(7, BLOCK), [3; BLOCK]);
 }
 
 #[test]
@@ -86,9 +86,9 @@ fn a_division_by_zero_is_remembered() {
     let c = p.compile().unwrap();
     let operands = [Mem::read(&a), Mem::read(&b)];
     let mut eval = BlockEval::new(&c, &[600], &operands, &[], &[]).unwrap();
-    assert_eq!(eval.i64(512, 88)[..2], [1, 0]);
+    assert_eq!(eval.get::<i64>(512, 88)[..2], [1, 0]);
     assert_eq!(eval.error(), Some(KernelError::DivisionByZero { position: 513 }));
-    eval.i64(0, 512);
+    eval.get::<i64>(0, 512);
     assert_eq!(eval.error(), Some(KernelError::DivisionByZero { position: 1 }));
 }
 
@@ -98,10 +98,10 @@ fn evaluators_can_be_nested() {
     let x = vec![0.25_f32; 4200];
     let operands = [Mem::read(&x), Mem::read(&x), Mem::read(&x)];
     let mut a = BlockEval::new(&c, &[60, 10, 7], &operands, &[], &KEYS).unwrap();
-    let first = a.f32(0, 100).to_vec();
+    let first = a.get::<f32>(0, 100).to_vec();
     let mut b = BlockEval::new(&c, &[60, 10, 7], &operands, &[], &KEYS).unwrap();
-    let second = b.f32(100, 100).to_vec();
-    assert_eq!(a.f32(100, 100), second);
+    let second = b.get::<f32>(100, 100).to_vec();
+    assert_eq!(a.get::<f32>(100, 100), second);
     drop(a);
-    assert_eq!(b.f32(0, 100), first);
+    assert_eq!(b.get::<f32>(0, 100), first);
 }

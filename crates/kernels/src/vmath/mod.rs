@@ -14,6 +14,7 @@
 mod gelu;
 mod pow;
 mod trig;
+pub(crate) mod wide;
 
 pub use gelu::{gelu, gelu_tanh};
 pub use pow::pow;
