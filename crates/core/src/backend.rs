@@ -2,7 +2,7 @@
 //!
 //! A plan is a list of [`Step`]s. Operands and results are [`Loc`]s: a leaf given at run time, or a
 //! stretch of the arena. The CPU backend is `exec`; `reference` is the obvious one, which also runs
-//! what the CPU kernels do not support (f64).
+//! what the CPU kernels do not support (row kernels in f64).
 
 use gradus_kernels::gemm::Activation;
 use gradus_kernels::map::Compiled;
@@ -92,7 +92,7 @@ pub(crate) enum Step {
     Concat { parts: Vec<(Loc, usize)>, outer: usize, out: Loc },
     /// Picking and placing by index: `shape` is the tensor's (or, for scatters, the result's).
     Indexing { op: Op, shape: Shape, index_shape: Shape, x: Loc, index: Loc, out: Loc },
-    /// An operation run by the reference executor (f64), or a user's own.
+    /// An operation run by the reference executor, or a user's own.
     Host {
         op: Op,
         operands: Vec<(Loc, Shape)>,

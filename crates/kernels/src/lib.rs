@@ -6,7 +6,7 @@
 //! state, prints, or panics. Start reading at [`isa`] (which instructions run) and [`pool`]
 //! (how work is split), then the kernel of your choice.
 //!
-//! **Bits.** For f32, AVX2+FMA and AVX-512 give the same bits, for any number of threads: work is
+//! **Bits.** For f32 and f64, AVX2+FMA and AVX-512 give the same bits, for any number of threads: work is
 //! cut by shape and never by thread count, sums run over 16 virtual lanes and one fixed tree, and
 //! a GEMM adds up k in blocks of a fixed size, one chain of fused multiply-adds a block.
 

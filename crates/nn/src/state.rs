@@ -102,7 +102,9 @@ impl StateDict {
         file::write(self, path.as_ref())
     }
 
-    /// Reads a safetensors file. 16-bit floats (F16, BF16) become f32; U8 and other integers i64.
+    /// Reads a safetensors file. Types that an [`Array`] has are kept (also F16 and BF16); integers of
+    /// other widths become i64. What is fitted to a model is converted there: see
+    /// [`ModuleExt::load_state_dict`](crate::ModuleExt::load_state_dict).
     ///
     /// # Errors
     /// [`Code::Io`] when it cannot be read, [`Code::Format`] when it is not such a file or is

@@ -247,7 +247,8 @@ pub trait ModuleExt: Module {
 
     /// Takes over the values of a state with the same names and shapes.
     ///
-    /// Floats of another width are converted. For a shared parameter either name will do.
+    /// Floats of another width are converted, so a bf16, f16 or f64 checkpoint fits a model of f32
+    /// parameters, which stay f32; integers fit wider ones. For a shared parameter either name will do.
     ///
     /// # Errors
     /// [`Code::State`](gradus_core::Code::State) with everything that is missing, left over or of

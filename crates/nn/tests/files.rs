@@ -295,3 +295,30 @@ fn a_state_dict_has_what_was_assigned_to_buffers() {
     let state = model.state_dict().unwrap();
     assert_eq!(state.get("count").unwrap().to_f64(), [1.0]);
 }
+
+#[test]
+fn every_type_is_saved_and_comes_back() {
+    let x = Array::new([5], &[0.0f64, 1.0, 2.5, 100.0, 255.0]).unwrap();
+    let mut state = StateDict::new();
+    for dtype in DType::ALL {
+        state.insert(dtype.to_string(), x.cast(dtype).unwrap());
+    }
+    let back = StateDict::from_bytes(&state.to_bytes()).unwrap();
+    for (name, array) in state.iter() {
+        assert!(back.get(name).unwrap().same_bits(array), "{name}");
+    }
+}
+
+#[test]
+fn a_bf16_checkpoint_fits_f32_parameters_which_stay_f32() {
+    let model = Linear::new(3, 2);
+    let state = model.state_dict().unwrap();
+    for dtype in [DType::BF16, DType::F16, DType::F64] {
+        let other: StateDict =
+            state.iter().map(|(name, a)| (name.to_string(), a.cast(dtype).unwrap())).collect();
+        model.load_state_dict(&other).unwrap();
+        for (name, array) in model.state_dict().unwrap().iter() {
+            assert!(array.same_bits(&other.get(name).unwrap().cast(DType::F32).unwrap()));
+        }
+    }
+}

@@ -1,13 +1,13 @@
 //! The reference executor: every operation evaluated the obvious, slow, right way.
 //!
-//! It is the oracle that the optimised executor is tested against, the executor of f64 tensors, and
+//! It is the oracle that the optimised executor is tested against, the executor of the few operations that no kernel does in a type, and
 //! the replay that finds which operation first made a NaN. To learn what an operation means, read it
 //! here. There are no fused steps, no threads and no tricks: operands are contiguous, results are
 //! new, and each file below is one idea.
 //!
 //! | File | What is in it |
 //! |---|---|
-//! | `values` | how elements are read and written: f32 is computed in f64 and rounded once |
+//! | `values` | how elements are read and written: floats are computed in f64, integers in i64, and rounded or wrapped once |
 //! | `formulas` | what each element-wise operation does to one element |
 //! | `elementwise` | operations applied to each element |
 //! | `source` | numbers, random numbers, indices |

@@ -5,6 +5,7 @@ use super::ops::{CHEAP, Choice, Clamp, DIVIDE, ELEMENTARY, Lane, Op1, Op2, Where
 use crate::convert::Convert;
 use crate::memory::{Truth, Ty};
 use crate::program::{Binary, Ternary, Unary};
+use crate::special;
 use crate::vmath::wide as w;
 use half::{bf16, f16};
 use std::marker::PhantomData;
@@ -96,6 +97,30 @@ real1! {
     Trunc => f64, false |x| x.trunc();
     IsFinite => u8, false |x| (x.abs() < f64::INFINITY) as u8;
     IsNan => u8, false |x| x.is_nan() as u8;
+    SignBit => u8, false |x| x.is_sign_negative() as u8;
+}
+
+// One element at a time.
+real1! {
+    Tan => f64, true |x| libm::tan(x);
+    Asin => f64, true |x| libm::asin(x);
+    Acos => f64, true |x| libm::acos(x);
+    Atan => f64, true |x| libm::atan(x);
+    Sinh => f64, true |x| libm::sinh(x);
+    Cosh => f64, true |x| libm::cosh(x);
+    Asinh => f64, true |x| libm::asinh(x);
+    Acosh => f64, true |x| libm::acosh(x);
+    Atanh => f64, true |x| libm::atanh(x);
+    Exp2 => f64, true |x| libm::exp2(x);
+    Log2 => f64, true |x| libm::log2(x);
+    Log10 => f64, true |x| libm::log10(x);
+    Erfc => f64, true |x| libm::erfc(x);
+    Erfcx => f64, true |x| special::erfcx(x);
+    Erfinv => f64, true |x| special::erfinv(x);
+    Lgamma => f64, true |x| libm::lgamma(x);
+    Digamma => f64, true |x| special::digamma(x);
+    I0 => f64, true |x| special::i0(x);
+    I1 => f64, true |x| special::i1(x);
 }
 
 macro_rules! turning {
@@ -153,6 +178,12 @@ real2! {
         if m != 0.0 && (b < 0.0) != (m < 0.0) { m + b } else { m }
     };
     BceLogits, true |a, b| w::bce_logits::<FMA>(a, b);
+    Fmod, true |a, b| a % b;
+    FloorDivide, true |a, b| special::floor_divide(a, b);
+    Atan2, true |a, b| libm::atan2(a, b);
+    Hypot, true |a, b| libm::hypot(a, b);
+    LogAddExp, true |a, b| special::logaddexp(a, b);
+    Polygamma, true |a, b| special::polygamma(a, b);
 }
 
 macro_rules! compare {
@@ -179,6 +210,9 @@ compare! {
 
 /// Integers, which wrap.
 trait Whole: Lane + PartialOrd {
+    fn to_i64(self) -> i64;
+    /// The low bits.
+    fn from_i64(x: i64) -> Self;
     fn neg(self) -> Self;
     fn abs(self) -> Self;
     fn sign(self) -> Self;
@@ -191,6 +225,14 @@ trait Whole: Lane + PartialOrd {
     fn rem(self, b: Self) -> Self;
 }
 impl Whole for i32 {
+    #[inline(always)]
+    fn to_i64(self) -> i64 {
+        i64::from(self)
+    }
+    #[inline(always)]
+    fn from_i64(x: i64) -> i32 {
+        x as i32
+    }
     #[inline(always)]
     fn neg(self) -> i32 {
         self.wrapping_neg()
@@ -226,6 +268,14 @@ impl Whole for i32 {
     }
 }
 impl Whole for u8 {
+    #[inline(always)]
+    fn to_i64(self) -> i64 {
+        i64::from(self)
+    }
+    #[inline(always)]
+    fn from_i64(x: i64) -> u8 {
+        x as u8
+    }
     #[inline(always)]
     fn neg(self) -> u8 {
         self.wrapping_neg()
@@ -278,7 +328,19 @@ whole1! {
     AbsW |x| x.abs();
     SignW |x| x.sign();
     SquareW |x| x.mul(x);
+    // Minus one less: all bits turned.
+    NotW |x| x.neg().add(T::from_i64(-1));
     ReluW |x| if x > T::default() { x } else { T::default() };
+}
+
+struct SignBitW<T>(PhantomData<T>);
+impl<T: Whole> Op1 for SignBitW<T> {
+    type A = T;
+    type O = u8;
+    #[inline(always)]
+    fn lane<const FMA: bool>(x: T) -> u8 {
+        (x < T::default()) as u8
+    }
 }
 
 macro_rules! whole2 {
@@ -302,6 +364,18 @@ whole2! {
     RemW |a, b| a.rem(b);
     MaxW |a, b| if a > b { a } else { b };
     MinW |a, b| if a < b { a } else { b };
+    FmodW |a, b| T::from_i64(if b == T::default() { 0 } else { a.to_i64() % b.to_i64() });
+    FloorDivideW |a, b| {
+        let q = a.div(b);
+        let down = a.rem(b) != T::default() && (a < T::default()) != (b < T::default());
+        if down { q.add(T::from_i64(-1)) } else { q }
+    };
+    PowW |a, b| T::from_i64(special::whole_pow(a.to_i64(), b.to_i64()));
+    ShiftLeftW |a, b| T::from_i64(special::shift_left(a.to_i64(), b.to_i64()));
+    ShiftRightW |a, b| T::from_i64(special::shift_right(a.to_i64(), b.to_i64()));
+    AndW |a, b| T::from_i64(a.to_i64() & b.to_i64());
+    OrW |a, b| T::from_i64(a.to_i64() | b.to_i64());
+    XorW |a, b| T::from_i64(a.to_i64() ^ b.to_i64());
 }
 
 /// The kernels of an operation of one operand.
@@ -316,6 +390,7 @@ pub(super) fn unary(op: Unary, ty: Ty) -> Option<Choice<&'static Levels>> {
 
 fn unary_real(op: Unary) -> Option<Choice<&'static Levels>> {
     use Unary as U;
+    let truth = |kernels| Some(Choice { kernels, out: Ty::Bool, cost: CHEAP });
     let (kernels, cost) = match op {
         U::Neg => (one::<Neg>(), CHEAP),
         U::Abs => (one::<Abs>(), CHEAP),
@@ -340,10 +415,28 @@ fn unary_real(op: Unary) -> Option<Choice<&'static Levels>> {
         U::Ceil => (one::<Ceil>(), CHEAP),
         U::Round => (one::<Round>(), CHEAP),
         U::Trunc => (one::<Trunc>(), CHEAP),
-        U::IsFinite => {
-            return Some(Choice { kernels: one::<IsFinite>(), out: Ty::Bool, cost: CHEAP });
-        }
-        U::IsNan => return Some(Choice { kernels: one::<IsNan>(), out: Ty::Bool, cost: CHEAP }),
+        U::Tan => (one::<Tan>(), SCALAR),
+        U::Asin => (one::<Asin>(), SCALAR),
+        U::Acos => (one::<Acos>(), SCALAR),
+        U::Atan => (one::<Atan>(), SCALAR),
+        U::Sinh => (one::<Sinh>(), SCALAR),
+        U::Cosh => (one::<Cosh>(), SCALAR),
+        U::Asinh => (one::<Asinh>(), SCALAR),
+        U::Acosh => (one::<Acosh>(), SCALAR),
+        U::Atanh => (one::<Atanh>(), SCALAR),
+        U::Exp2 => (one::<Exp2>(), SCALAR),
+        U::Log2 => (one::<Log2>(), SCALAR),
+        U::Log10 => (one::<Log10>(), SCALAR),
+        U::Erfc => (one::<Erfc>(), SCALAR),
+        U::Erfcx => (one::<Erfcx>(), SCALAR),
+        U::Erfinv => (one::<Erfinv>(), SCALAR),
+        U::Lgamma => (one::<Lgamma>(), SCALAR),
+        U::Digamma => (one::<Digamma>(), SCALAR),
+        U::I0 => (one::<I0>(), SCALAR),
+        U::I1 => (one::<I1>(), SCALAR),
+        U::IsFinite => return truth(one::<IsFinite>()),
+        U::IsNan => return truth(one::<IsNan>()),
+        U::SignBit => return truth(one::<SignBit>()),
         _ => return None,
     };
     Some(Choice { kernels, out: Ty::F64, cost: 2.0 * cost })
@@ -359,6 +452,10 @@ fn unary_whole<T: Whole>(op: Unary, ty: Ty) -> Option<Choice<&'static Levels>> {
         Unary::Sign => one::<SignW<T>>(),
         Unary::Square => one::<SquareW<T>>(),
         Unary::Relu => one::<ReluW<T>>(),
+        Unary::Not => one::<NotW<T>>(),
+        Unary::SignBit => {
+            return Some(Choice { kernels: one::<SignBitW<T>>(), out: Ty::Bool, cost: CHEAP });
+        }
         _ => return None,
     };
     Some(Choice { kernels, out: ty, cost: CHEAP })
@@ -398,6 +495,12 @@ fn binary_real(op: Binary) -> Option<Choice<[&'static Levels; 3]>> {
         Binary::Min => (two::<Min>(), CHEAP),
         Binary::Remainder => (two::<Rem>(), SCALAR),
         Binary::BceLogits => (two::<BceLogits>(), 2.0 * ELEMENTARY),
+        Binary::Fmod => (two::<Fmod>(), SCALAR),
+        Binary::FloorDivide => (two::<FloorDivide>(), SCALAR),
+        Binary::Atan2 => (two::<Atan2>(), SCALAR),
+        Binary::Hypot => (two::<Hypot>(), SCALAR),
+        Binary::LogAddExp => (two::<LogAddExp>(), SCALAR),
+        Binary::Polygamma => (two::<Polygamma>(), 4.0 * SCALAR),
         _ => return None,
     };
     Some(Choice { kernels, out: Ty::F64, cost: 2.0 * cost })
@@ -412,6 +515,14 @@ fn binary_whole<T: Whole>(op: Binary, ty: Ty) -> Option<Choice<[&'static Levels;
         Binary::Remainder => (two::<RemW<T>>(), 20.0 * DIVIDE),
         Binary::Max => (two::<MaxW<T>>(), CHEAP),
         Binary::Min => (two::<MinW<T>>(), CHEAP),
+        Binary::Fmod => (two::<FmodW<T>>(), 20.0 * DIVIDE),
+        Binary::FloorDivide => (two::<FloorDivideW<T>>(), 20.0 * DIVIDE),
+        Binary::Pow => (two::<PowW<T>>(), SCALAR),
+        Binary::ShiftLeft => (two::<ShiftLeftW<T>>(), DIVIDE),
+        Binary::ShiftRight => (two::<ShiftRightW<T>>(), DIVIDE),
+        Binary::And => (two::<AndW<T>>(), CHEAP),
+        Binary::Or => (two::<OrW<T>>(), CHEAP),
+        Binary::Xor => (two::<XorW<T>>(), CHEAP),
         _ => return None,
     };
     Some(Choice { kernels, out: ty, cost })
