@@ -77,12 +77,6 @@ impl Dataset {
         Dataset::new(Features::bytes(&sample, pixels)?, sample, 1.0 / 255.0, y)
     }
 
-    /// Rows of `width` features in memory, with targets; shapes are checked as in `from_arrays`.
-    pub(crate) fn from_rows(rows: Vec<f32>, width: usize, y: Array) -> Result<Dataset> {
-        let count = rows.len() / width.max(1);
-        Dataset::from_arrays(Array::new([count, width], &rows)?, y)
-    }
-
     /// Rows of features in a file, with targets.
     pub(crate) fn from_disk(rows: DiskRows, y: Array) -> Result<Dataset> {
         let sample = Shape::new(&[rows.width]);

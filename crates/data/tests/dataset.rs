@@ -381,3 +381,21 @@ proptest! {
         prop_assert_eq!(rows, (0..n).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn a_standardizer_knows_only_what_it_was_fitted_on() {
+    let x = Array::new([4, 2], &[1.0f32, 5.0, 3.0, 5.0, 100.0, 7.0, -100.0, 9.0]).unwrap();
+    let y = Array::new([4], &[0i64, 1, 1, 0]).unwrap();
+    let data =
+        Dataset::from_arrays(x, y).unwrap().with_name("d").with_class_names(["a", "b"]).unwrap();
+    let scale = gradus_data::Standardizer::fit(&data.take(2)).unwrap();
+    assert_eq!((scale.means(), scale.stds()), (&[2.0, 5.0][..], &[1.0, 0.0][..]));
+    let all = scale.apply(&data).unwrap();
+    assert_eq!(
+        all.arrays().unwrap().0.as_slice::<f32>().unwrap(),
+        [-1.0, 0.0, 1.0, 0.0, 98.0, 2.0, -102.0, 4.0]
+    );
+    assert_eq!((all.name(), all.class_names()), ("d", data.class_names()));
+    assert!(gradus_data::Standardizer::fit(&data.take(0)).is_err());
+    assert!(scale.apply(&gradus_data::digits().unwrap()).is_err());
+}

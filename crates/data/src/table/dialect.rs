@@ -1,5 +1,7 @@
 //! How a file separates cells, found out from its first records, and whether it names its columns.
 
+use std::collections::HashMap;
+
 use gradus_core::{Code, Error, Result};
 
 use crate::table::fields::{Cut, Fields};
@@ -293,9 +295,9 @@ fn header_names(file: &str, first: &[String], notes: &mut Vec<String>) -> Result
             notes.push(format!("column {} has no name in the header: it is `{name}`", i + 1));
         }
     }
+    let mut places: HashMap<&str, usize> = HashMap::with_capacity(names.len());
     for (i, name) in names.iter().enumerate() {
-        let before = names.get(..i).unwrap_or(&[]);
-        if let Some(earlier) = before.iter().position(|other| other == name) {
+        if let Some(earlier) = places.insert(name, i) {
             return Err(Error::new(
                 Code::Data,
                 format!("{file}: two columns have the name `{name}`"),

@@ -8,7 +8,7 @@ use gradus_core::{Array, Code, Error, Result};
 use crate::dataset::Dataset;
 use crate::table::block::{Block, Cells, MISSING, Type, Words};
 use crate::table::encoder::{Encoder, Encoding, How, Scale};
-use crate::table::fit::meanings;
+use crate::table::fit::{Sink, meanings};
 use crate::table::read::{Blocks, Table};
 use crate::table::report::{Report, Unknown};
 use crate::table::target::Values;
@@ -146,16 +146,11 @@ impl Encoder {
     /// numbers, or an infinite number (with row and column).
     pub fn encode(&self, table: &Table) -> Result<Encoded> {
         let mut parts = self.encode_chunks(table)?;
-        let width = self.features();
-        let mut all: Vec<f32> = Vec::new();
-        if all.try_reserve_exact(table.rows().saturating_mul(width)).is_err() {
-            return Err(Error::new(Code::Memory, "no memory for the encoded rows")
-                .help("encode the table in pieces"));
-        }
+        let mut all = Sink::memory(table.rows(), self.features())?;
         let mut labels: Option<Labels> = None;
         let mut report = Report { columns: parts.notes.clone(), ..Report::default() };
         while let Some(part) = parts.next_rows()? {
-            all.extend_from_slice(&part.rows);
+            all.add(&part.rows)?;
             report.merge(&part.report);
             match (&mut labels, part.labels) {
                 (Some(Labels::Classes(all)), Some(Labels::Classes(more))) => all.extend(more),
@@ -163,7 +158,9 @@ impl Encoder {
                 (slot, more) => *slot = more,
             }
         }
-        let x = Array::new([table.rows(), width], &all)?;
+        let Sink::Memory { rows: x, .. } = all else {
+            return Err(Error::internal("rows in memory went elsewhere"));
+        };
         Ok(Encoded { x, first_row: 0, labels, report, targets: parts.targets() })
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use gradus_core::{Code, Error, Result};
+use gradus_core::{Array, Code, DType, Error, Result};
 
 use crate::dataset::Dataset;
 use crate::disk::RowWriter;
@@ -25,7 +25,7 @@ impl Task {
     ///
     /// The rows are kept in memory, or, as [`ReadOptions::storage`](crate::table::ReadOptions)
     /// says, in a temporary file that is read at random; the bits are the same. On disk a table
-    /// still needs about 32 bytes of memory a row, for its target and its place in an order.
+    /// still needs about 80 bytes of memory a row at most, for its target and its places in orders.
     ///
     /// # Errors
     /// [`Code::Argument`] for fractions that leave a part empty, [`Code::Data`] for numbers whose
@@ -202,16 +202,7 @@ impl Task {
         let mut sink = if on_disk {
             Sink::Disk(RowWriter::new(temporary(options)?, width))
         } else {
-            let mut rows: Vec<f32> = Vec::new();
-            let wanted = count.checked_mul(width);
-            if wanted.and_then(|n| rows.try_reserve_exact(n).ok()).is_none() {
-                return Err(Error::new(
-                    Code::Memory,
-                    format!("no memory for {bytes} bytes of rows"),
-                )
-                .help("keep the rows on disk"));
-            }
-            Sink::Memory(rows)
+            Sink::memory(count, width)?
         };
         let mut kept = 0; // rows with a target so far
         let mut buffer = Vec::new();
@@ -234,7 +225,7 @@ impl Task {
             return Err(Error::internal("a table has other rows than it had"));
         }
         let data = match sink {
-            Sink::Memory(rows) => Dataset::from_rows(rows, width, targets)?,
+            Sink::Memory { rows, .. } => Dataset::from_arrays(rows, targets)?,
             Sink::Disk(writer) => {
                 Dataset::from_disk(writer.finish().map_err(|e| cannot_spool(&e))?, targets)?
             }
@@ -246,16 +237,28 @@ impl Task {
     }
 }
 
-enum Sink {
-    Memory(Vec<f32>),
+/// Where encoded rows go.
+pub(crate) enum Sink {
+    Memory { rows: Array, filled: usize },
     Disk(RowWriter),
 }
 
 impl Sink {
-    fn add(&mut self, rows: &[f32]) -> Result<()> {
+    pub(crate) fn memory(count: usize, width: usize) -> Result<Sink> {
+        Ok(Sink::Memory { rows: Array::zeros([count, width], DType::F32)?, filled: 0 })
+    }
+
+    pub(crate) fn add(&mut self, new: &[f32]) -> Result<()> {
         match self {
-            Sink::Memory(all) => all.extend_from_slice(rows),
-            Sink::Disk(writer) => writer.add(rows).map_err(|cause| cannot_spool(&cause))?,
+            Sink::Memory { rows, filled } => {
+                let end = *filled + new.len();
+                match rows.make_mut::<f32>()?.get_mut(*filled..end) {
+                    Some(slots) => slots.copy_from_slice(new),
+                    None => return Err(Error::internal("a table has more rows than it had")),
+                }
+                *filled = end;
+            }
+            Sink::Disk(writer) => writer.add(new).map_err(|cause| cannot_spool(&cause))?,
         }
         Ok(())
     }

@@ -63,8 +63,14 @@ impl Cutter {
                 self.ended = got < want;
             }
             if !self.started {
+                let skipped = skip_start(&bytes, job);
+                // A header that is not all here may look wrong, or look as if it ended.
+                let cut = skipped.as_ref().map_or(true, |&end| end >= bytes.len());
+                if cut && !self.ended && bytes.len() < LONGEST_RECORD {
+                    continue;
+                }
+                first = skipped.map_err(|fault| Stop::Fault(fault, 0))?;
                 self.started = true;
-                first = skip_start(&bytes, job).map_err(|fault| Stop::Fault(fault, 0))?;
             }
             if self.ended {
                 break;
@@ -106,7 +112,12 @@ fn skip_start(bytes: &[u8], job: &Job) -> Result<usize, Fault> {
     if !fields.skip_blank_lines().is_end {
         while !fields.next_field().map_err(Fault::Quote)?.1 {}
     }
-    Ok(mark + fields.position())
+    let end = mark + fields.position();
+    // The rest is checked when it is parsed.
+    match std::str::from_utf8(bytes.get(..end).unwrap_or(&[])) {
+        Ok(_) => Ok(end),
+        Err(error) => Err(Fault::Encoding { at: error.valid_up_to(), row: 0 }),
+    }
 }
 
 /// The byte-order mark of UTF-8.

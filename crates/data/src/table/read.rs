@@ -16,6 +16,7 @@ use crate::table::pump::{BLOCK, BOM, Job, Pump};
 use crate::table::schema::ColumnInfo;
 use crate::table::source::{Source, refuse};
 use crate::table::stats::Stats;
+use crate::table::task::find;
 
 /// Bytes that separators, the header and types are guessed from.
 const HEAD: usize = 1 << 18;
@@ -175,6 +176,38 @@ impl Table {
         self.0.blocks.is_none()
     }
 
+    /// The cells of a column as they are written, without spaces and quotes around; `None` for
+    /// missing ones. For columns that are carried along, such as the names of rows.
+    ///
+    /// ```
+    /// use gradus_data::table::{ReadOptions, Table};
+    ///
+    /// let table = Table::from_bytes("t", "id,x\n007,1\n008,2\n", &ReadOptions::new())?;
+    /// assert_eq!(table.texts("id")?, [Some("007".to_owned()), Some("008".to_owned())]);
+    /// # Ok::<(), gradus_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Code::Config`] when there is no such column, [`Code::Data`] when the file changed.
+    pub fn texts(&self, column: &str) -> Result<Vec<Option<String>>> {
+        let at = find(self, column, false)?;
+        let mut types = self.0.types.clone();
+        if let Some(kind) = types.get_mut(at) {
+            *kind = Type::Text;
+        }
+        let mut texts = Vec::with_capacity(self.rows());
+        for block in self.blocks(&types)? {
+            let block = block?;
+            let Some(Cells::Words(words)) = block.cells.get(at) else {
+                return Err(Error::internal("a column changed its type"));
+            };
+            let list: Vec<&str> = words.iter().collect();
+            let text = |&code: &u32| list.get(code as usize).map(|&word| word.to_owned());
+            texts.extend(words.codes.iter().map(text));
+        }
+        Ok(texts)
+    }
+
     pub(crate) fn options(&self) -> &ReadOptions {
         &self.0.options
     }
@@ -318,5 +351,82 @@ impl Iterator for Blocks {
                 other => other.map(|block| block.map(Arc::new)),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::{Parts, TaskOptions};
+
+    /// Everything that a table gives, as text, when it is cut into blocks of some size.
+    fn all(text: &str, block: usize, storage: Storage) -> Result<String> {
+        let options = ReadOptions::new().storage(storage);
+        let source = Source::Bytes(text.as_bytes().to_vec().into());
+        let table = Table::new("t".into(), source, &options, block)?;
+        let mut said = format!("{:?} {:?} {}", table.columns(), table.notes(), table.rows());
+        for name in table.names() {
+            said += &format!("{:?}", table.texts(name)?);
+        }
+        let prepared =
+            table.task(&TaskOptions::new())?.prepare(Parts { valid: 0.2, test: 0.2 }, 3)?;
+        let (x, y) = prepared.train.arrays()?;
+        said += &format!("{:?} {:?} {:?}", x.to_f64(), y.to_f64(), prepared.notes);
+        Ok(said + &prepared.encoder.to_json()?)
+    }
+
+    #[test]
+    fn where_a_file_is_cut_changes_nothing() -> Result<()> {
+        let mut text = String::from("\u{feff}a,\"b\n,\",c,d,y\r\n");
+        for i in 0..200usize {
+            let b = ["\"x, \"\"y\"\"\"", "\"two\nlines\"", "z", ""][i % 4];
+            // Text late in a column that begins with numbers.
+            let d = if i > 150 { format!("t{}", i % 5) } else { (i % 5).to_string() };
+            text += &format!("{}.25,{b},{},{d},{}\r\n", i * 7 % 31, i % 3, i * i % 57);
+            if i % 40 == 0 {
+                text += "\r\n";
+            }
+        }
+        let expected = all(&text, BLOCK, Storage::Memory)?;
+        assert!(expected.contains("5 blank lines"));
+        for block in [1, 2, 3, 7, 16, 61, 100, 1000] {
+            for storage in [Storage::Memory, Storage::Disk] {
+                assert_eq!(all(&text, block, storage)?, expected, "{block}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_fault_is_told_with_the_same_place_however_it_is_cut() {
+        for text in
+            ["a,b\n1,2\n3,\"4\n\n5\"\n6,7,8\n", "a,b\n1,2\n\n3,\"4\n5,6\n", "a,b\n1,2\n3,\"4\"5\n"]
+        {
+            let of = |block| all(text, block, Storage::Memory).err().map(|e| e.to_string());
+            let expected = of(BLOCK);
+            assert!(expected.is_some());
+            (1..20).for_each(|block| assert_eq!(of(block), expected, "{block} {text:?}"));
+        }
+    }
+
+    #[test]
+    fn an_endless_row_is_an_error_and_not_endless_memory() {
+        struct Endless(usize);
+        impl Read for Endless {
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                let start = b"a,b\n1,\"";
+                if self.0 == 0 {
+                    self.0 = 1;
+                    buffer.get_mut(..start.len()).unwrap_or(&mut []).copy_from_slice(start);
+                    return Ok(start.len());
+                }
+                self.0 += buffer.len();
+                buffer.fill(b'x');
+                Ok(if self.0 > 80 << 20 { 0 } else { buffer.len() })
+            }
+        }
+        let read = Table::from_reader("endless", Endless(0), &ReadOptions::new());
+        let said = read.err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(said.contains("line 2: a quote is opened and never closed"), "{said}");
     }
 }

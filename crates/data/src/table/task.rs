@@ -279,6 +279,12 @@ impl Task {
         self.labels.dropped
     }
 
+    /// The row of the table, from 0, of a row of the datasets, as
+    /// [`Dataset::indices`](crate::Dataset::indices) numbers them: they lack rows without a target.
+    pub fn file_row(&self, index: usize) -> Option<usize> {
+        (index < self.rows()).then(|| self.labels.row(index))
+    }
+
     /// All columns and what is done with them.
     pub fn schema(&self) -> &Schema {
         &self.schema
@@ -296,7 +302,7 @@ impl Task {
 }
 
 /// The place of a column by its name or, for a target, its number.
-fn find(table: &Table, name: &str, numbers: bool) -> Result<usize> {
+pub(crate) fn find(table: &Table, name: &str, numbers: bool) -> Result<usize> {
     let columns = table.columns();
     if let Some(at) = columns.iter().position(|column| column.name == name) {
         return Ok(at);
@@ -358,10 +364,20 @@ fn role(table: &Table, at: usize, info: &ColumnInfo, options: &TaskOptions) -> R
         }
         Kind::Category => Ok(category()),
         Kind::Date => out("dates are not used"),
-        Kind::Text => out("text that is nearly always different"),
+        Kind::Text => out(&match info.examples.iter().find(|text| is_written_number(text)) {
+            Some(text) => format!("\"{text}\" is not read as a number: write plain digits"),
+            None => "text that is nearly always different".to_owned(),
+        }),
         Kind::Mixed => Err(mixed(table, at, info)),
         Kind::Empty | Kind::Constant => out("nothing to learn from"),
     }
+}
+
+/// Whether text is a number with a currency, a unit or separated thousands.
+fn is_written_number(text: &str) -> bool {
+    let digits = text.chars().filter(char::is_ascii_digit).count();
+    let others = text.chars().filter(|c| !c.is_ascii_digit()).all(|c| " ,.'%$€£-+".contains(c));
+    digits > 0 && others
 }
 
 /// An infinite number in a column that is used is an error.
