@@ -557,6 +557,9 @@ fn vjp(ir: &mut Ir, v: Val, g: Val, i: usize) -> Result<Option<Val>> {
             let dtype = computable(ir.dtype(x));
             Some(ir.cast(g, dtype))
         }
+        Op::Scan { kind, axis, reverse } => {
+            ops::scan::vjp(ir, (*kind, *axis, *reverse), x, v, g, i)
+        }
         Op::Reduce(kind, axes) => Some(ops::reduce::vjp(ir, *kind, *axes, x, v, g)),
         Op::Reshape => {
             let shape = ir.shape(x);

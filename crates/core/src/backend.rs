@@ -6,6 +6,7 @@
 
 use gradus_kernels::gemm::Activation;
 use gradus_kernels::map::Compiled;
+use gradus_kernels::running::{Line, Running};
 
 use crate::graph::dtype::DType;
 use crate::graph::shape::{MAX_RANK, Shape};
@@ -72,6 +73,8 @@ pub(crate) enum Step {
     Sort { descending: bool, n: usize, x: Loc, out: Loc },
     /// Where values (rows of `m`) go in sorted rows of `n`.
     Search { right: bool, n: usize, m: usize, sorted: Loc, values: Loc, out: Loc },
+    /// The result so far along an axis.
+    Scan { kind: Running, reverse: bool, line: Line, operands: Vec<Loc>, out: Loc },
     /// A (batched) matrix product with its epilogue.
     Gemm(Box<GemmStep>),
     /// A kernel on rows.
@@ -149,6 +152,7 @@ impl Step {
         match self {
             Step::Map { operands, .. }
             | Step::Reduce { operands, .. }
+            | Step::Scan { operands, .. }
             | Step::Rows { operands, .. } => {
                 operands.iter().for_each(|l| f(l.bank));
             }
@@ -181,6 +185,7 @@ impl Step {
             Step::Map { outputs, .. } => outputs.iter().for_each(|&l| f(l)),
             Step::Reduce { out, .. }
             | Step::ArgReduce { out, .. }
+            | Step::Scan { out, .. }
             | Step::Sort { out, .. }
             | Step::Search { out, .. }
             | Step::Rows { out, .. }

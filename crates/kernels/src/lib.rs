@@ -24,6 +24,7 @@ pub mod pool;
 pub mod program;
 pub mod reduce;
 pub mod rows;
+pub mod running;
 pub mod scan;
 pub mod sort;
 pub mod special;

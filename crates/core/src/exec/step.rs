@@ -6,7 +6,7 @@ use gradus_kernels::gemm::{Gemm, gemm};
 use gradus_kernels::index::Around;
 use gradus_kernels::memory::{KernelError, Mem};
 use gradus_kernels::reduce::{ArgKind, ReduceKind, argreduce};
-use gradus_kernels::{copy, index, map, reduce, rows, scan, sort};
+use gradus_kernels::{copy, index, map, reduce, rows, running, scan, sort};
 use smallvec::SmallVec;
 
 use super::Run;
@@ -45,6 +45,7 @@ pub(super) fn run(run: &Run<'_>, step: &Step) -> Result<bool, Stop> {
         Step::Reduce { kind, program, dims, axes, operands, out, watch, .. } => {
             let kind = match kind {
                 Reduction::Sum => ReduceKind::Sum,
+                Reduction::Prod => ReduceKind::Prod,
                 Reduction::Max => ReduceKind::Max,
                 Reduction::Min => ReduceKind::Min,
             };
@@ -56,6 +57,10 @@ pub(super) fn run(run: &Run<'_>, step: &Step) -> Result<bool, Stop> {
         Step::ArgReduce { max, outer, len, inner, x, out } => {
             let kind = if *max { ArgKind::ArgMax } else { ArgKind::ArgMin };
             argreduce(kind, run.mem(x)?, *outer, *len, *inner, run.mem(out)?)?;
+        }
+        Step::Scan { kind, reverse, line, operands, out } => {
+            let ins = windows(run, operands)?;
+            running::running(*kind, *reverse, &ins, *line, run.mem(out)?)?;
         }
         Step::Sort { descending, n, x, out } => {
             sort::argsort(*descending, run.mem(x)?, *n, run.mem(out)?)?;

@@ -3,7 +3,7 @@
 //! Rules see shapes and types only. Their errors are sentences without places; the recorder adds
 //! the operands, the layer and the user's line.
 
-use super::{Binary, Meta, Op, Rows, Ternary, Unary};
+use super::{Binary, Meta, Op, Rows, Running, Ternary, Unary};
 use crate::error::{Code, Error, Result};
 use crate::graph::dtype::DType;
 use crate::graph::shape::Shape;
@@ -163,7 +163,7 @@ fn structured(op: &Op, ins: &[Meta], given: Option<Shape>) -> Result<Meta> {
             }
             let dtype = match kind {
                 _ if x.dtype.is_storage() => return Err(stores(op, x.dtype)),
-                super::Reduction::Sum if x.dtype == DType::Bool => {
+                super::Reduction::Sum | super::Reduction::Prod if x.dtype == DType::Bool => {
                     return Err(dtype_error(op, "is not defined on bool")
                         .help("`cast` to i64 or f32 first"));
                 }
@@ -288,6 +288,7 @@ fn structured(op: &Op, ins: &[Meta], given: Option<Shape>) -> Result<Meta> {
             }
             Ok(Meta { shape, dtype: src.dtype })
         }
+        (Op::Scan { kind, axis, .. }, ins) => scan(op, *kind, usize::from(*axis), ins),
         (Op::Argsort { .. }, [x]) => {
             if x.shape.rank() == 0 {
                 return Err(shape_error(op, "needs at least one axis"));
@@ -402,6 +403,30 @@ fn search(op: &Op, sorted: &Meta, values: &Meta) -> Result<Meta> {
         ));
     }
     Ok(Meta { shape: v, dtype: DType::I64 })
+}
+
+fn scan(op: &Op, kind: Running, axis: usize, ins: &[Meta]) -> Result<Meta> {
+    let Some(&x) = ins.first() else {
+        return Err(Error::internal(format!("{}: no operand", op.name())));
+    };
+    if axis >= x.shape.rank() {
+        return Err(axis_error(op, 1 << axis.min(7), &x.shape));
+    }
+    let positions = matches!(kind, Running::ArgMax | Running::ArgMin);
+    let real = matches!(kind, Running::LogSumExp | Running::Linear);
+    if x.dtype.is_storage() {
+        return Err(stores(op, x.dtype));
+    }
+    if !x.dtype.is_float() && (real || x.dtype != DType::I64) {
+        return Err(dtype_error(op, format!("takes f32 or f64, not {}", x.dtype)));
+    }
+    if let Some(&y) = ins.get(1)
+        && y != x
+    {
+        let text = format!("operands are {} {} and {} {}", x.dtype, x.shape, y.dtype, y.shape);
+        return Err(shape_error(op, text).help("both must have one shape and type"));
+    }
+    Ok(if positions { Meta { shape: x.shape, dtype: DType::I64 } } else { x })
 }
 
 fn rows_rule(op: &Op, rows: Rows, ins: &[Meta]) -> Result<Meta> {

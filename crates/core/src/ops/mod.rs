@@ -11,6 +11,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 pub use gradus_kernels::program::{Binary, Dist, Ternary, Unary};
+pub use gradus_kernels::running::Running;
 
 use crate::graph::dtype::DType;
 use crate::graph::shape::{MAX_RANK, Shape};
@@ -20,6 +21,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod creation;
 pub(crate) mod custom;
 pub(crate) mod custom_gradient;
+pub(crate) mod distance;
 pub(crate) mod einsum;
 pub(crate) mod elementwise;
 pub(crate) mod indexing;
@@ -33,10 +35,13 @@ pub(crate) mod ranges;
 pub(crate) mod reduce;
 pub mod registry;
 pub(crate) mod sample;
+pub(crate) mod scan;
 pub(crate) mod select;
+pub(crate) mod series;
 pub(crate) mod softmax;
 pub(crate) mod sort;
 pub(crate) mod special;
+pub(crate) mod statistics;
 pub(crate) mod update;
 
 pub use checkpoint::checkpoint;
@@ -55,6 +60,8 @@ pub type AxisMask = u8;
 pub enum Reduction {
     /// The sum; 0 of nothing.
     Sum,
+    /// The product; 1 of nothing.
+    Prod,
     /// The largest; an error of nothing.
     Max,
     /// The smallest; an error of nothing.
@@ -115,6 +122,15 @@ pub enum Op {
         max: bool,
         /// Along which axis.
         axis: u8,
+    },
+    /// The result so far along an axis, from the front or the back.
+    Scan {
+        /// Which result; [`Running::Linear`] has two operands.
+        kind: Running,
+        /// Along which axis.
+        axis: u8,
+        /// From the back.
+        reverse: bool,
     },
     /// The same elements in row-major order under the node's shape.
     Reshape,
@@ -245,6 +261,13 @@ impl Op {
             Op::Ternary(Ternary::Clamp) => "clamp",
             Op::Cast(_) => "cast",
             Op::Detach => "detach",
+            Op::Scan { kind: Running::Sum, .. } => "cumsum",
+            Op::Scan { kind: Running::Prod, .. } => "cumprod",
+            Op::Scan { kind: Running::LogSumExp, .. } => "logcumsumexp",
+            Op::Scan { kind: Running::ArgMax, .. } => "cummax",
+            Op::Scan { kind: Running::ArgMin, .. } => "cummin",
+            Op::Scan { kind: Running::Linear, .. } => "linear_recurrence",
+            Op::Reduce(Reduction::Prod, _) => "prod",
             Op::Reduce(Reduction::Sum, _) => "sum",
             Op::Reduce(Reduction::Max, _) => "max",
             Op::Reduce(Reduction::Min, _) => "min",
@@ -344,6 +367,9 @@ impl Op {
             Op::Update(rule) => out(word(28, rule.key(), 0)),
             Op::Assign => out(29),
             Op::Failed => out(30),
+            Op::Scan { kind, axis, reverse } => {
+                out(word(60, *kind as u64, u64::from(*axis) | u64::from(*reverse) << 8));
+            }
             Op::Argsort { descending } => out(word(40, u64::from(*descending), 0)),
             Op::Search { right } => out(word(41, u64::from(*right), 0)),
             Op::Placeholder => out(200),

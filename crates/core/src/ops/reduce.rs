@@ -2,16 +2,16 @@
 
 use std::panic::Location;
 
-use super::{AxisMask, Binary, Meta, Op, Reduction, Ternary};
+use super::{AxisMask, Binary, Meta, Op, Reduction, Running, Ternary};
 use crate::error::{Code, Error};
 use crate::graph::dtype::DType;
 use crate::graph::recorder::{self, Side};
-use crate::graph::shape::Shape;
+use crate::graph::shape::{MAX_RANK, Shape};
 use crate::plan::ir::{Ir, Val};
 use crate::tensor::{Axes, Tensor, operand};
 
 /// `shape` without the axes of the mask.
-fn squeezed(shape: &Shape, mask: AxisMask) -> Shape {
+pub(crate) fn squeezed(shape: &Shape, mask: AxisMask) -> Shape {
     let mut dims = smallvec::SmallVec::<[usize; 8]>::new();
     for (i, &d) in shape.dims().iter().enumerate() {
         if mask & (1 << i) == 0 {
@@ -28,11 +28,11 @@ pub(crate) fn all_axes(rank: usize) -> AxisMask {
 
 impl Tensor {
     #[track_caller]
-    fn reduce(&self, kind: Reduction, mask: AxisMask, keep: bool) -> Tensor {
+    pub(crate) fn reduce(&self, kind: Reduction, mask: AxisMask, keep: bool) -> Tensor {
         let place = Location::caller();
         let Meta { shape, dtype } = self.peek();
-        if kind == Reduction::Sum && (dtype == DType::Bool || dtype.is_int() && dtype != DType::I64)
-        {
+        let widens = matches!(kind, Reduction::Sum | Reduction::Prod);
+        if widens && (dtype == DType::Bool || dtype.is_int() && dtype != DType::I64) {
             // Small integers would overflow; as in PyTorch.
             return operand::cast_to(self, DType::I64, place).reduce(kind, mask, keep);
         }
@@ -49,7 +49,7 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn axes(&self, what: &str, axes: impl Axes) -> Result<AxisMask, Tensor> {
+    pub(crate) fn axes(&self, what: &str, axes: impl Axes) -> Result<AxisMask, Tensor> {
         // Not inside the closure: a closure's caller is this line.
         let place = Location::caller();
         let shape = self.peek().shape;
@@ -93,7 +93,7 @@ impl Tensor {
 
     /// The error of an average of integers or of a type that only stores, as in PyTorch.
     #[track_caller]
-    fn not_real(&self, what: &str) -> Option<Tensor> {
+    pub(crate) fn not_real(&self, what: &str) -> Option<Tensor> {
         let dtype = self.peek().dtype;
         if dtype.is_float() || recorder::error_of(self).is_some() {
             return None;
@@ -104,7 +104,7 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn mean_over(&self, mask: AxisMask, keep: bool) -> Tensor {
+    pub(crate) fn mean_over(&self, mask: AxisMask, keep: bool) -> Tensor {
         let meta = self.peek();
         let count = (meta.shape.numel() / squeezed(&meta.shape, mask).numel().max(1)) as f64;
         if let Some(failed) = self.not_real("mean") {
@@ -142,7 +142,7 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn var_over(&self, mask: AxisMask, correction: usize, keep: bool) -> Tensor {
+    pub(crate) fn var_over(&self, mask: AxisMask, correction: f64, keep: bool) -> Tensor {
         let shape = self.peek().shape;
         let count = shape.numel() / squeezed(&shape, mask).numel().max(1);
         if let Some(failed) = self.not_real("var") {
@@ -151,7 +151,7 @@ impl Tensor {
         let centred = self - self.mean_over(mask, true);
         let sum = centred.square().reduce(Reduction::Sum, mask, keep);
         // PyTorch divides by max(0, n - correction): NaN or infinity for too few elements.
-        divide(&sum, count.saturating_sub(correction) as f64)
+        divide(&sum, (count as f64 - correction).max(0.0))
     }
 
     /// The variance of all elements: the sum of squared deviations over `n - correction`.
@@ -159,16 +159,16 @@ impl Tensor {
     /// `correction` is 1 for the unbiased estimate (PyTorch's default) and 0 for the population.
     #[track_caller]
     #[must_use]
-    pub fn var(&self, correction: usize) -> Tensor {
-        self.var_over(all_axes(self.peek().shape.rank()), correction, false)
+    pub fn var(&self, correction: impl Into<f64>) -> Tensor {
+        self.var_over(all_axes(self.peek().shape.rank()), correction.into(), false)
     }
 
     /// The variance over axes, which disappear; see [`Tensor::var`].
     #[track_caller]
     #[must_use]
-    pub fn var_dim(&self, axes: impl Axes, correction: usize) -> Tensor {
+    pub fn var_dim(&self, axes: impl Axes, correction: impl Into<f64>) -> Tensor {
         match self.axes("var_dim", axes) {
-            Ok(mask) => self.var_over(mask, correction, false),
+            Ok(mask) => self.var_over(mask, correction.into(), false),
             Err(failed) => failed,
         }
     }
@@ -176,9 +176,37 @@ impl Tensor {
     /// The variance over axes, which keep size 1; see [`Tensor::var`].
     #[track_caller]
     #[must_use]
-    pub fn var_keepdim(&self, axes: impl Axes, correction: usize) -> Tensor {
+    pub fn var_keepdim(&self, axes: impl Axes, correction: impl Into<f64>) -> Tensor {
         match self.axes("var_keepdim", axes) {
-            Ok(mask) => self.var_over(mask, correction, true),
+            Ok(mask) => self.var_over(mask, correction.into(), true),
+            Err(failed) => failed,
+        }
+    }
+
+    /// The product of all elements, as a scalar; 1 of nothing. bool and integers give i64, which
+    /// wraps. Gradients are right with zeros among the elements.
+    #[track_caller]
+    #[must_use]
+    pub fn prod(&self) -> Tensor {
+        self.reduce(Reduction::Prod, all_axes(self.peek().shape.rank()), false)
+    }
+
+    /// The product over axes, which disappear; see [`Tensor::prod`].
+    #[track_caller]
+    #[must_use]
+    pub fn prod_dim(&self, axes: impl Axes) -> Tensor {
+        match self.axes("prod_dim", axes) {
+            Ok(mask) => self.reduce(Reduction::Prod, mask, false),
+            Err(failed) => failed,
+        }
+    }
+
+    /// The product over axes, which keep size 1; see [`Tensor::prod`].
+    #[track_caller]
+    #[must_use]
+    pub fn prod_keepdim(&self, axes: impl Axes) -> Tensor {
+        match self.axes("prod_keepdim", axes) {
+            Ok(mask) => self.reduce(Reduction::Prod, mask, true),
             Err(failed) => failed,
         }
     }
@@ -286,12 +314,42 @@ pub(crate) fn divide(x: &Tensor, n: f64) -> Tensor {
     recorder::record(Op::Binary(Binary::Div), &[x, &n], None, Side::None, place)
 }
 
+/// For each element the product of all others that are reduced with it, without a division, so
+/// that zeros are like other numbers.
+fn product_of_others(ir: &mut Ir, mask: AxisMask, x: Val) -> Val {
+    let shape = ir.shape(x);
+    let rank = shape.rank();
+    // The axes that are reduced become one line, the last axis.
+    let reduced = |i: &usize| mask & (1 << i) != 0;
+    let mut order = [0u8; MAX_RANK];
+    let kept = (0..rank).filter(|i| !reduced(i));
+    for (to, from) in order.iter_mut().zip(kept.chain((0..rank).filter(reduced))) {
+        *to = from as u8;
+    }
+    let turned = ir.permute(x, order);
+    let between = ir.shape(turned);
+    let n: usize = (0..rank).filter(reduced).map(|i| shape.dim(i)).product();
+    let rows: usize = (0..rank).filter(|i| !reduced(i)).map(|i| shape.dim(i)).product();
+    let lines = ir.reshape(turned, Shape::new(&[rows, n]));
+    let [before, after] = [false, true].map(|reverse| {
+        let running = ir.scan(Running::Prod, 1, reverse, &[lines]);
+        super::scan::product_before(ir, running, 1, reverse)
+    });
+    let others = ir.mul(before, after);
+    let others = ir.reshape(others, between);
+    ir.permute(others, super::movement::inverse(&order, rank))
+}
+
 /// Gradient of a reduction.
 pub(crate) fn vjp(ir: &mut Ir, kind: Reduction, mask: AxisMask, x: Val, y: Val, g: Val) -> Val {
     let shape = ir.shape(x);
     let wide = ir.broadcast(g, shape);
     match kind {
         Reduction::Sum => wide,
+        Reduction::Prod => {
+            let others = product_of_others(ir, mask, x);
+            ir.mul(wide, others)
+        }
         Reduction::Max | Reduction::Min => {
             let best = ir.broadcast(y, shape);
             let hit = ir.binary(Binary::Eq, x, best);

@@ -68,6 +68,15 @@ fn describe(plan: &Plan, step: &Step) -> String {
             if *max { "argmax" } else { "argmin" },
             loc(x)
         ),
+        Step::Scan { kind, reverse, line, operands, out } => format!(
+            "{} <- running {kind:?}({})  [{}, {}, {}]{}",
+            loc(out),
+            list(operands),
+            line.outer,
+            line.len,
+            line.inner,
+            if *reverse { ", from the back" } else { "" }
+        ),
         Step::Sort { descending, n, x, out } => format!(
             "{} <- argsort({})  rows of {n}{}",
             loc(out),

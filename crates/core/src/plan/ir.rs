@@ -10,7 +10,9 @@ use smallvec::smallvec;
 
 use crate::graph::dtype::DType;
 use crate::graph::shape::{MAX_RANK, Shape};
-use crate::ops::{AxisMask, Binary, CustomOp, Meta, Op, Operands, Reduction, Rows, Ternary, Unary};
+use crate::ops::{
+    AxisMask, Binary, CustomOp, Meta, Op, Operands, Reduction, Rows, Running, Ternary, Unary,
+};
 
 /// A node's number.
 pub(crate) type Val = u32;
@@ -169,6 +171,13 @@ impl Ir {
         }
         let dtype = self.dtype(x);
         self.add_node(Op::Reduce(kind, axes), smallvec![x], Meta { shape, dtype })
+    }
+
+    /// A scan whose result has the operands' type.
+    pub(crate) fn scan(&mut self, kind: Running, axis: u8, reverse: bool, ins: &[Val]) -> Val {
+        let x = ins.first().copied().unwrap_or(0);
+        let meta = Meta { shape: self.shape(x), dtype: self.dtype(x) };
+        self.add_node(Op::Scan { kind, axis, reverse }, ins.into(), meta)
     }
 
     pub(crate) fn reshape(&mut self, x: Val, shape: Shape) -> Val {

@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 use gradus_kernels::gemm::Activation;
 use gradus_kernels::memory::KernelError;
 use gradus_kernels::program::{Instr, Program, Source};
+use gradus_kernels::running::Line;
 
 use super::expand::{Expanded, IrEffect};
 use super::fuse::{Fused, Kind, index_axis, is_source, mappable};
@@ -450,6 +451,12 @@ impl Lower<'_> {
                     out,
                 }
             }
+            Op::Scan { kind, axis, reverse } => {
+                let operands =
+                    node.inputs.iter().map(|&i| self.contiguous(i)).collect::<Result<_>>()?;
+                let line = line(&node.shape, *axis);
+                Step::Scan { kind: *kind, reverse: *reverse, line, operands, out: self.allocate(v) }
+            }
             Op::Argsort { descending } => {
                 let n = node.shape.last(0);
                 let x = self.contiguous(input(0))?;
@@ -603,6 +610,13 @@ fn uneven_index(ir: &Ir, v: Val) -> bool {
         _ => return false,
     };
     ir.shape(node.inputs[1]).with(axis, 1) != other.with(axis, 1)
+}
+
+/// The sizes around an axis.
+fn line(shape: &Shape, axis: u8) -> Line {
+    let (outer, rest) = shape.dims().split_at(usize::from(axis));
+    let product = |dims: &[usize]| dims.iter().product::<usize>();
+    Line { outer: product(outer), len: rest[0], inner: product(&rest[1..]) }
 }
 
 /// Element offsets of each batch entry.

@@ -113,6 +113,7 @@ pub(crate) fn name(step: &Step) -> &'static str {
         Step::Map { .. } => "map",
         Step::Reduce { .. } => "reduce",
         Step::ArgReduce { .. } => "argreduce",
+        Step::Scan { .. } => "scan",
         Step::Sort { .. } => "sort",
         Step::Search { .. } => "search",
         Step::Gemm(_) => "gemm",

@@ -16,6 +16,7 @@
 //! | `indexing` | operations that follow index tensors |
 //! | `sort` | the order of rows, and where values go in them |
 //! | `matmul` | matrix products |
+//! | `scan` | running results along an axis |
 //! | `rows` | softmax, cross-entropy and their gradients |
 
 mod elementwise;
@@ -25,6 +26,7 @@ mod matmul;
 mod movement;
 mod reduce;
 mod rows;
+mod scan;
 mod sort;
 mod source;
 #[cfg(test)]
@@ -84,6 +86,7 @@ pub(crate) fn eval(
         (Op::IndexSelect { axis }, [x, index]) => indexing::index_select(*axis, x, index, out),
         (Op::IndexAdd { axis }, [x, index]) => indexing::index_add(*axis, x, index, out),
 
+        (Op::Scan { kind, axis, reverse }, ins) => scan::scan(*kind, *axis, *reverse, ins, out),
         (Op::Argsort { descending }, [x]) => sort::argsort(*descending, x, out),
         (Op::Search { right }, [sorted, values]) => sort::search(*right, sorted, values, out),
 

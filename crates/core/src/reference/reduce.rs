@@ -20,14 +20,20 @@ pub(super) fn reduce(kind: Reduction, axes: AxisMask, x: &Array, out: Meta) -> R
         (Values::Whole(v), Reduction::Sum) => {
             Values::Whole(sum(&v, &targets, count, i64::wrapping_add))
         }
+        (Values::Real(v), Reduction::Prod) => {
+            Values::Real(fold(&v, &targets, count, 1.0, |a, b| a * b))
+        }
+        (Values::Whole(v), Reduction::Prod) => {
+            Values::Whole(fold(&v, &targets, count, 1, i64::wrapping_mul))
+        }
         (Values::Real(v), Reduction::Max) => Values::Real(extreme(&v, &targets, count, larger)?),
         (Values::Real(v), Reduction::Min) => Values::Real(extreme(&v, &targets, count, smaller)?),
         (Values::Whole(v), Reduction::Max) => Values::Whole(extreme(&v, &targets, count, larger)?),
         (Values::Whole(v), Reduction::Min) => Values::Whole(extreme(&v, &targets, count, smaller)?),
         (Values::Truth(v), Reduction::Max) => Values::Truth(extreme(&v, &targets, count, larger)?),
         (Values::Truth(v), Reduction::Min) => Values::Truth(extreme(&v, &targets, count, smaller)?),
-        (Values::Truth(_), Reduction::Sum) => {
-            return Err(KernelError::Type("the sum is not defined on bool"));
+        (Values::Truth(_), Reduction::Sum | Reduction::Prod) => {
+            return Err(KernelError::Type("the sum or product is not defined on bool"));
         }
     }
     .into_array(out)
@@ -54,11 +60,22 @@ pub(super) fn sum<T: Copy + Default>(
     count: usize,
     add: impl Fn(T, T) -> T,
 ) -> Vec<T> {
-    let mut sums = vec![T::default(); count];
+    fold(v, targets, count, T::default(), add)
+}
+
+/// As [`sum`], from another start.
+fn fold<T: Copy>(
+    v: &[T],
+    targets: &[usize],
+    count: usize,
+    start: T,
+    join: impl Fn(T, T) -> T,
+) -> Vec<T> {
+    let mut joined = vec![start; count];
     for (&x, &target) in v.iter().zip(targets) {
-        sums[target] = add(sums[target], x);
+        joined[target] = join(joined[target], x);
     }
-    sums
+    joined
 }
 
 /// For each target, the best of its elements; an error where it has none.

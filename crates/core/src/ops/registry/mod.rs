@@ -19,7 +19,9 @@ mod movement;
 mod product;
 mod random;
 mod reduction;
+mod scan;
 mod sort;
+mod statistics;
 
 use std::sync::LazyLock;
 
@@ -166,6 +168,8 @@ pub fn rows() -> &'static [OpRow] {
             arithmetic::rows(),
             activation::rows(),
             reduction::rows(),
+            statistics::rows(),
+            scan::rows(),
             product::rows(),
             contraction::rows(),
             movement::rows(),

@@ -5,10 +5,10 @@ use super::{Gradient, Kind, OpRow, Sample, fails};
 use crate::tensor::Tensor;
 use half::f16;
 
-type Call = fn(&[Tensor]) -> Tensor;
+pub(super) type Call = fn(&[Tensor]) -> Tensor;
 
 /// Every layout that a reduction may meet; `line` reduces the last axis.
-fn reduced(all: Call, line: Call, turned: Call, wide: Call) -> Vec<Sample> {
+pub(super) fn reduced(all: Call, line: Call, turned: Call, wide: Call) -> Vec<Sample> {
     vec![
         Sample::new("everything", vec![any(&[3, 5], 1)], all),
         Sample::new("scalar", vec![any(&[], 2)], all),
@@ -24,7 +24,7 @@ fn reduced(all: Call, line: Call, turned: Call, wide: Call) -> Vec<Sample> {
 }
 
 /// A row of this file.
-const fn row(
+pub(super) const fn row(
     [name, signature, formula, pytorch]: [&'static str; 4],
     onnx: Option<&'static str>,
     gradient: Gradient,
