@@ -38,12 +38,12 @@ extern crate self as gradus;
 
 pub use gradus_core::{
     Array, Axes, Buffer, CacheStats, Code, Contracted, CustomOp, DType, Error, Gradients, Isa,
-    Literal, MAX_RANK, Meta, Number, Operand, Param, Result, Rng, RngState, Rule, Scalar, Scope,
-    Shape, StepReport, Stream, Tag, Tensor, Truth, UpdateGroup, apply, bf16, check, check_mode,
-    checkpoint, custom_gradient, eager, error, evaluation, explain, f16, inference, init_normal,
-    init_uniform, is_training, isa, live_nodes, no_grad, ops, pending_tensors, plan_cache,
-    release_memory, rng_state, seed, set_rng_state, set_split_all, set_threads, snapshot, step,
-    sync, threads, training,
+    Literal, MAX_RANK, Meshgrid, Meta, Number, Operand, Pad, Param, Result, Rng, RngState, Rule,
+    Scalar, ScatterReduce, Scope, Shape, StepReport, Stream, Tag, Tensor, Truth, Unique,
+    UpdateGroup, apply, bf16, check, check_mode, checkpoint, custom_gradient, eager, error,
+    evaluation, explain, f16, inference, init_normal, init_uniform, is_training, isa, live_nodes,
+    no_grad, ops, pending_tensors, plan_cache, release_memory, rng_state, seed, set_rng_state,
+    set_split_all, set_threads, snapshot, step, sync, threads, training,
 };
 
 /// Derivatives as functions of functions (`grad`, `jvp`, `hessian`, `vmap`, ..), and for all
