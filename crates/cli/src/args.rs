@@ -7,12 +7,14 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use gradus::data::table::TaskKind;
 
 /// Define, train, understand and ship neural networks.
 #[derive(Debug, Parser)]
 #[command(name = "gradus", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "\
-Start with:  gradus train digits
+Start with:  gradus train digits        or, with a table of your own:
+             gradus train FILE.csv --target COLUMN
 Exit codes:  0 done, 1 failed, 2 a wrong argument, 130 stopped with Ctrl-C")]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -21,10 +23,12 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Train a network on images and keep everything about it in a run folder
+    /// Train a network on a table (CSV) or images and keep everything about it in a run folder
     Train(Box<TrainArgs>),
-    /// Measure a trained run: accuracy, loss, and which classes are confused
+    /// Measure a trained run: accuracy, loss, and which classes are confused; R² for numbers
     Eval(EvalArgs),
+    /// Predict the rows of a table, or images, with a trained run
+    Predict(PredictArgs),
     /// Show what is in a run folder or a .safetensors file
     Inspect(InspectArgs),
     /// List all tensor operations
@@ -41,6 +45,7 @@ impl Command {
         match self {
             Command::Train(a) => a.json,
             Command::Eval(a) => a.json,
+            Command::Predict(_) => false,
             Command::Inspect(a) => a.json,
             Command::Ops(a) => a.json,
             Command::Explain(a) => a.json,
@@ -51,22 +56,25 @@ impl Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct TrainArgs {
-    /// `digits` (built in), or a folder of IDX files such as MNIST's, plain or .gz
+    /// A table (.csv, .tsv, .txt, also .gz; `-` is stdin), a folder of IDX files such as MNIST's,
+    /// or `digits` (built in)
     #[arg(required_unless_present = "resume")]
     pub(crate) data: Option<String>,
-    /// Sizes of the hidden layers, as 128,64; `none` for a linear model [default: 128,64]
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
+    /// Sizes of the hidden layers, as 128,64; `none` for a linear model [default: by the data]
     #[arg(long, value_name = "SIZES", value_parser = layers, allow_hyphen_values = true)]
     pub(crate) layers: Option<Layers>,
     /// What follows each hidden layer: relu, gelu, tanh or sigmoid [default: relu]
     #[arg(long, value_name = "NAME", value_parser = activation)]
     pub(crate) activation: Option<String>,
-    /// How many times to go through the training data [default: 30; 10 for 20,000 images or more]
+    /// How many times to go through the training data [default: by the data]
     #[arg(long, value_name = "N", value_parser = whole, allow_hyphen_values = true)]
     pub(crate) epochs: Option<usize>,
-    /// Samples per step [default: 32; 128 for 20,000 images or more]
+    /// Samples per step [default: by the data]
     #[arg(long, value_name = "N", value_parser = whole, allow_hyphen_values = true)]
     pub(crate) batch_size: Option<usize>,
-    /// Learning rate of the first steps [default: 0.002; 0.05 for sgd]
+    /// Learning rate of the first steps [default: 0.002 for most; 0.05 for sgd]
     #[arg(long, value_name = "RATE", value_parser = rate, allow_hyphen_values = true)]
     pub(crate) lr: Option<f64>,
     /// How the rate goes on: cosine (falls to nothing at the end) or constant [default: cosine]
@@ -75,16 +83,20 @@ pub(crate) struct TrainArgs {
     /// Scale the gradients of a step down to this norm at most [default: not]
     #[arg(long, value_name = "NORM", value_parser = norm, allow_hyphen_values = true)]
     pub(crate) clip_norm: Option<f64>,
-    /// How weights change: adam, adamw or sgd (with momentum 0.9) [default: adam]
+    /// How weights change: adam, adamw or sgd (with momentum 0.9) [default: adam; adamw for tables]
     #[arg(long, value_name = "NAME", value_parser = optimizer)]
     pub(crate) optimizer: Option<String>,
-    /// Share of hidden units to leave out in each step, from 0 to below 1 [default: 0]
+    /// Share of hidden units to leave out in each step, from 0 to below 1 [default: 0; by the data for tables]
     #[arg(long, value_name = "P", value_parser = share, allow_hyphen_values = true)]
     pub(crate) dropout: Option<f64>,
     /// Where all random numbers start: the same seed gives the same bits [default: 17]
     #[arg(long, value_name = "N", value_parser = seed, allow_hyphen_values = true)]
     pub(crate) seed: Option<u64>,
-    /// Stop after so many epochs without a better validation loss; 0 never stops [default: 10]
+    /// Which rows or images are held out: the same seed holds out the same ones [default: 17]
+    #[arg(long, value_name = "N", value_parser = seed, allow_hyphen_values = true)]
+    pub(crate) split_seed: Option<u64>,
+    /// Stop after so many epochs without a better validation loss; 0 never stops [default: 10; by
+    /// the data for tables]
     #[arg(long, value_name = "N", value_parser = count, allow_hyphen_values = true)]
     pub(crate) patience: Option<usize>,
     /// The run folder to make [default: runs/DATA-N, N the next free number]
@@ -92,7 +104,8 @@ pub(crate) struct TrainArgs {
     pub(crate) out: Option<PathBuf>,
     /// Go on with a run that was stopped; only --epochs, --threads and --json fit with it
     #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "layers", "activation",
-        "batch_size", "lr", "schedule", "clip_norm", "optimizer", "dropout", "seed", "patience", "out"])]
+        "batch_size", "lr", "schedule", "clip_norm", "optimizer", "dropout", "seed", "split_seed", "patience", "out", "target", "task", "separator", "header",
+        "no_header", "decimal_comma", "missing", "drop", "category", "keep", "one_hot", "stream"])]
     pub(crate) resume: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) threads: Threads,
@@ -101,11 +114,99 @@ pub(crate) struct TrainArgs {
     pub(crate) json: bool,
 }
 
+/// How a table is read, and what is asked of it.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Tables")]
+pub(crate) struct TableArgs {
+    /// The column to predict: its name, or its number from 1 [default: the last one]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) target: Option<String>,
+    /// classification or regression [default: by what the target holds]
+    #[arg(long, value_name = "NAME", value_parser = task)]
+    pub(crate) task: Option<TaskKind>,
+    /// What is between cells: a character, or comma, semicolon, tab, space [default: found out]
+    #[arg(long, value_name = "CHAR", value_parser = separator, allow_hyphen_values = true)]
+    pub(crate) separator: Option<char>,
+    /// The first line has the names of the columns [default: found out]
+    #[arg(long, conflicts_with = "no_header")]
+    pub(crate) header: bool,
+    /// The first line is data; columns are then column_1, column_2 and so on
+    #[arg(long)]
+    pub(crate) no_header: bool,
+    /// Numbers are written 1,5 [default: found out]
+    #[arg(long)]
+    pub(crate) decimal_comma: bool,
+    /// More words for a missing value, beside an empty cell, NA, null and the like
+    #[arg(long, value_name = "WORD,...", value_delimiter = ',', allow_hyphen_values = true)]
+    pub(crate) missing: Vec<String>,
+    /// Columns that are not used
+    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
+    pub(crate) drop: Vec<String>,
+    /// Columns that hold categories, even where they look like numbers
+    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
+    pub(crate) category: Vec<String>,
+    /// Columns to use although they look like row numbers
+    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
+    pub(crate) keep: Vec<String>,
+    /// One-hot up to this many categories of a column, an embedding beyond [default: 16]
+    #[arg(long, value_name = "N", value_parser = count, allow_hyphen_values = true)]
+    pub(crate) one_hot: Option<usize>,
+    /// Keep the rows on disk, not in memory [default: above 512 MiB]
+    #[arg(long)]
+    pub(crate) stream: bool,
+}
+
+impl TableArgs {
+    /// The first option that was given.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("--target", self.target.is_some()),
+            ("--task", self.task.is_some()),
+            ("--separator", self.separator.is_some()),
+            ("--header", self.header),
+            ("--no-header", self.no_header),
+            ("--decimal-comma", self.decimal_comma),
+            ("--missing", !self.missing.is_empty()),
+            ("--drop", !self.drop.is_empty()),
+            ("--category", !self.category.is_empty()),
+            ("--keep", !self.keep.is_empty()),
+            ("--one-hot", self.one_hot.is_some()),
+            ("--stream", self.stream),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PredictArgs {
+    /// A run folder that `gradus train` made
+    pub(crate) run: PathBuf,
+    /// Rows to predict: a table with the columns of the training (`-` is stdin); for a run of
+    /// images `digits` or a folder of IDX files
+    pub(crate) data: String,
+    /// The file to write [default: stdout]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// csv, or json for a JSON line a row [default: csv, or what --out ends in]
+    #[arg(long, value_name = "NAME", value_parser = format)]
+    pub(crate) format: Option<Format>,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
+}
+
+/// How predictions are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Csv,
+    Json,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
     /// A run folder that `gradus train` made
     pub(crate) run: PathBuf,
-    /// Other data to measure on: `digits` or a folder of IDX files [default: the run's test set]
+    /// Other data to measure on: a table, `digits` or a folder of IDX files [default: the run's
+    /// test set]
     pub(crate) data: Option<String>,
     #[command(flatten)]
     pub(crate) threads: Threads,
@@ -267,6 +368,39 @@ fn optimizer(word: &str) -> Result<String, Wrong> {
 
 fn schedule(word: &str) -> Result<String, Wrong> {
     choice(word, &SCHEDULES, "schedule").map(str::to_string)
+}
+
+fn task(word: &str) -> Result<TaskKind, Wrong> {
+    Ok(match choice(word, &["classification", "regression"], "task")? {
+        "regression" => TaskKind::Regression,
+        _ => TaskKind::Classification,
+    })
+}
+
+fn format(word: &str) -> Result<Format, Wrong> {
+    Ok(match choice(word, &["csv", "json"], "format")? {
+        "json" => Format::Json,
+        _ => Format::Csv,
+    })
+}
+
+fn separator(word: &str) -> Result<char, Wrong> {
+    match word {
+        "comma" => return Ok(','),
+        "semicolon" => return Ok(';'),
+        "tab" | "\\t" => return Ok('\t'),
+        "space" => return Ok(' '),
+        "pipe" => return Ok('|'),
+        _ => {}
+    }
+    let mut chars = word.chars();
+    match (chars.next(), chars.next()) {
+        (Some(c), None) if c.is_ascii() && !c.is_ascii_alphanumeric() && !"\"\r\n.".contains(c) => {
+            Ok(c)
+        }
+        _ => Err(Wrong::new(format!("`{word}` cannot separate cells"))
+            .help("give one character, or comma, semicolon, tab, space, pipe")),
+    }
 }
 
 fn workloads(words: &str) -> Result<Workloads, Wrong> {

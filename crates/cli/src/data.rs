@@ -1,7 +1,7 @@
 //! The data of a run: the built-in digits or a folder of IDX files, and its three parts.
 //!
 //! The parts are always the same for the same data, whatever `--seed` says: what was held out for
-//! the test in one run is held out in all.
+//! the test in one run is held out in all, unless `--split-seed` asks for others.
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,8 @@ use crate::args::nearest;
 
 /// The name of the built-in data.
 pub(crate) const DIGITS: &str = "digits";
-/// Every run splits with this seed.
-const SPLIT_SEED: u64 = 17;
+/// Every run splits with this seed, unless another is asked for.
+pub(crate) const SPLIT_SEED: u64 = 17;
 /// Of the samples to train on; more than `MOST_VALID` samples would be a waste.
 const VALID: f64 = 0.1;
 const MOST_VALID: f64 = 5000.0;
@@ -55,7 +55,7 @@ impl Source {
         }
         if name.trim().is_empty() {
             return Err(Error::new(Code::Config, "the name of the data is empty")
-                .help("give `digits`, or a folder of IDX files"));
+                .help("give a table (CSV), `digits`, or a folder of IDX files"));
         }
         let bare = path.components().count() == 1 && !path.exists();
         if bare && nearest(name, [DIGITS]).is_some() {
@@ -64,8 +64,9 @@ impl Source {
         }
         let folder = mnist_folder(path).map_err(|e| match e.advice() {
             Some(_) => e,
-            None if bare => e.help("give `digits`, or a folder of IDX files such as MNIST's"),
-            None => e.help("give a folder of IDX files such as MNIST's"),
+            None => {
+                e.help("give a table (CSV), `digits`, or a folder of IDX files such as MNIST's")
+            }
         })?;
         let full = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
         let name = full.display().to_string();
@@ -90,7 +91,7 @@ impl Source {
     }
 
     /// What a new run says of its data.
-    pub(crate) fn describe(&self) -> Result<RunConfig> {
+    pub(crate) fn describe(&self, split_seed: u64) -> Result<RunConfig> {
         let n = self.all.len();
         if n < FEWEST {
             let title = format!("{} holds only {n} images to train on", self.name);
@@ -99,7 +100,7 @@ impl Source {
         }
         let mut config = RunConfig::for_data(&self.all);
         config.data.source.clone_from(&self.name);
-        config.data.split_seed = SPLIT_SEED;
+        config.data.split_seed = split_seed;
         config.data.valid = Some(VALID.min(MOST_VALID / n as f64));
         config.data.test = (!self.has_test()).then_some(TEST);
         Ok(config)

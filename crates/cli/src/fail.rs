@@ -145,7 +145,7 @@ pub(crate) fn usage(error: &clap::Error) -> Option<Error> {
         ErrorKind::InvalidSubcommand => {
             let name = get(ContextKind::InvalidSubcommand).unwrap_or_default();
             let e = new(format!("unknown command `{name}`"))
-                .line("choices", "train, eval, inspect, ops, explain, bench");
+                .line("choices", "train, eval, predict, inspect, ops, explain, bench");
             match did_you_mean(ContextKind::SuggestedSubcommand) {
                 Some(help) => e.help(help),
                 None => e.help("`gradus --help` says what each does"),
@@ -156,7 +156,10 @@ pub(crate) fn usage(error: &clap::Error) -> Option<Error> {
             let missing = missing.replace(['<', '>'], "");
             let e = new(format!("an argument is missing: {missing}"));
             match missing.as_str() {
-                "DATA" => e.help("for example `gradus train digits`"),
+                "DATA" if error.to_string().contains("gradus predict") => {
+                    e.help("give the rows to predict: `gradus predict RUN new.csv`")
+                }
+                "DATA" => e.help("for example `gradus train digits`, or `gradus train file.csv`"),
                 "RUN" | "RUN|FILE" => e.help("give a run folder, for example runs/digits-1"),
                 _ => e.help(see_help(error)),
             }

@@ -14,9 +14,11 @@ mod fail;
 mod inspect;
 mod json;
 mod ops;
+mod predict;
 mod progress;
 mod runs;
 mod signals;
+mod table;
 mod text;
 mod train;
 
@@ -60,6 +62,7 @@ fn run(command: &Command) -> Outcome {
     match command {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Predict(args) => predict::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Ops(args) => ops::run(args),
         Command::Explain(args) => explain::run(args),

@@ -26,7 +26,8 @@ pub(crate) struct Progress {
     before: u64,
     steps: u64,
     every: usize,
-    accuracy: Option<f64>,
+    /// What was measured last on the validation data, as text.
+    valid: Option<String>,
     best: f64,
     epoch_started: Instant,
     /// The last epoch and its line, if that was not shown.
@@ -43,7 +44,7 @@ impl Progress {
             before: 0,
             steps: 0,
             every: 1,
-            accuracy: None,
+            valid: None,
             best: f64::INFINITY,
             epoch_started: Instant::now(),
             hidden: None,
@@ -91,14 +92,14 @@ impl Progress {
         self.ticked = Instant::now();
         bar.set_position(self.before + step as u64);
         bar.set_prefix(format!("epoch {epoch}/{}", self.epochs));
-        let accuracy = self.accuracy.map(|a| format!(", valid {}", percent(a)));
-        bar.set_message(format!("loss {loss:.4}{}", accuracy.unwrap_or_default()));
+        let valid = self.valid.as_ref().map(|v| format!(", valid {v}"));
+        bar.set_message(format!("loss {loss:.4}{}", valid.unwrap_or_default()));
     }
 
     fn epoch(&mut self, epoch: usize, metrics: &Metrics, lr: f64) {
         self.before += self.steps;
         let seconds = self.epoch_started.elapsed().as_secs_f64();
-        self.accuracy = metrics.get("valid.accuracy");
+        self.valid = score(metrics, "valid");
         let loss = metrics.get("valid.loss").unwrap_or(f64::NAN);
         let best = loss < self.best;
         if best {
@@ -122,8 +123,8 @@ impl Progress {
             "epoch {epoch:>width$}/{}   train loss {:.4} {:>7}   valid loss {loss:.4} {:>7}{}",
             self.epochs,
             get("train.loss"),
-            percent(get("train.accuracy")),
-            percent(get("valid.accuracy")),
+            score(metrics, "train").unwrap_or_default(),
+            score(metrics, "valid").unwrap_or_default(),
             if best { "  best" } else { "" },
             width = self.epochs.to_string().len(),
         );
@@ -178,6 +179,12 @@ impl Callback for Progress {
         }
         Ok(Flow::Continue)
     }
+}
+
+/// What people look at first, as text: the share that is right, or R².
+fn score(metrics: &Metrics, part: &str) -> Option<String> {
+    let get = |name: &str| metrics.get(&format!("{part}.{name}"));
+    get("accuracy").map(percent).or_else(|| get("r2").map(|r2| format!("R² {r2:.4}")))
 }
 
 /// Measurements as a JSON object.

@@ -11,11 +11,11 @@ use gradus::train::{
 use gradus::{Error, Result};
 
 use crate::args::TrainArgs;
-use crate::data::{Parts, Source, free_run, of_run};
+use crate::data::{Parts, SPLIT_SEED, Source, free_run, of_run};
 use crate::fail::Outcome;
 use crate::json::Line;
 use crate::progress::{Progress, header, map, percent};
-use crate::{runs, signals, text};
+use crate::{runs, signals, table, text};
 
 const LAYERS: [usize; 2] = [128, 64];
 /// Epochs and batch size. A large set has enough steps in few epochs, and larger batches are
@@ -30,7 +30,17 @@ pub(crate) fn run(args: &TrainArgs) -> Outcome {
     args.threads.apply();
     let stop = signals::stop_token()?;
     let (run, parts) = match &args.resume {
-        Some(path) => resume(path, args.epochs)?,
+        Some(path) => {
+            let run = resumable(path, args.epochs)?;
+            if run.config().data.table.is_some() {
+                return table::train::resume(run, args, stop);
+            }
+            let parts = of_run(&run.config().data, path)?.split(&run.config().data)?;
+            (run, parts)
+        }
+        None if args.data.as_deref().is_some_and(table::is_table) => {
+            return table::train::begin(args, stop);
+        }
         None => begin(args)?,
     };
     let config = run.config().clone();
@@ -48,8 +58,14 @@ pub(crate) fn run(args: &TrainArgs) -> Outcome {
 
 /// A new run: reads and splits the data, makes the folder.
 fn begin(args: &TrainArgs) -> Result<(Run, Parts)> {
+    if let Some(option) = args.table.given() {
+        let data = args.data.as_deref().unwrap_or_default();
+        let title = format!("{option} is for tables, and {data} is none");
+        return Err(Error::new(Code::Config, title)
+            .help("give a file (.csv, .tsv, also .gz), or leave the option out"));
+    }
     let source = Source::open(args.data.as_deref().unwrap_or_default())?;
-    let mut config = source.describe()?;
+    let mut config = source.describe(args.split_seed.unwrap_or(SPLIT_SEED))?;
     configure(&mut config, args, &source.all);
     let folder = args.out.clone().unwrap_or_else(|| free_run(&source.short_name()));
     let parts = source.split(&config.data)?;
@@ -61,28 +77,35 @@ fn begin(args: &TrainArgs) -> Result<(Run, Parts)> {
 fn configure(config: &mut RunConfig, args: &TrainArgs, data: &Dataset) {
     let hidden = args.layers.as_ref().map_or(&LAYERS[..], |layers| &layers.0);
     let mut model = ModelConfig::mlp(data, hidden);
-    let activation = args.activation.as_deref().and_then(Activation::parse);
-    model.activation = activation.unwrap_or(Activation::Relu);
     model.dropout = args.dropout.unwrap_or(0.0);
     config.model = Some(model);
-    let name = args.optimizer.as_deref().and_then(OptimizerName::parse).unwrap_or_default();
+    let (epochs, batch_size) = if data.len() < LARGE { SMALL_SET } else { LARGE_SET };
+    config.training.batch_size = args.batch_size.unwrap_or(batch_size);
+    config.training.epochs = args.epochs.unwrap_or(epochs);
+    config.training.patience = Some(args.patience.unwrap_or(PATIENCE)).filter(|&p| p > 0);
+    settings(config, args, OptimizerName::Adam, 2e-3);
+}
+
+/// What is asked for in the same way whatever the data: activation, seed, optimizer, rate.
+pub(crate) fn settings(config: &mut RunConfig, args: &TrainArgs, usual: OptimizerName, lr: f64) {
+    if let Some(model) = &mut config.model {
+        let activation = args.activation.as_deref().and_then(Activation::parse);
+        model.activation = activation.unwrap_or(Activation::Relu);
+    }
+    let name = args.optimizer.as_deref().and_then(OptimizerName::parse).unwrap_or(usual);
     let sgd = name == OptimizerName::Sgd;
-    let lr = args.lr.unwrap_or(if sgd { 0.05 } else { 2e-3 });
+    let lr = args.lr.unwrap_or(if sgd { 0.05 } else { lr });
     let mut optimizer = OptimizerConfig::new(name, lr);
     optimizer.momentum = sgd.then_some(0.9);
     config.seed = args.seed.unwrap_or(SEED);
     config.training.optimizer = optimizer;
-    let (epochs, batch_size) = if data.len() < LARGE { SMALL_SET } else { LARGE_SET };
-    config.training.batch_size = args.batch_size.unwrap_or(batch_size);
-    config.training.epochs = args.epochs.unwrap_or(epochs);
     let schedule = args.schedule.as_deref().and_then(ScheduleName::parse);
     config.training.schedule = Some(schedule.unwrap_or_default());
     config.training.clip_norm = args.clip_norm;
-    config.training.patience = Some(args.patience.unwrap_or(PATIENCE)).filter(|&p| p > 0);
 }
 
 /// Says what to do about a folder in terms of this program's options.
-fn advise_out(error: Error, folder: &Path) -> Error {
+pub(crate) fn advise_out(error: Error, folder: &Path) -> Error {
     if Run::open(folder).is_ok() {
         let shown = text::path(folder);
         return error.help(format!(
@@ -95,8 +118,8 @@ fn advise_out(error: Error, folder: &Path) -> Error {
     }
 }
 
-/// A run to go on with, and its data.
-fn resume(path: &Path, epochs: Option<usize>) -> Result<(Run, Parts)> {
+/// A run to go on with.
+fn resumable(path: &Path, epochs: Option<usize>) -> Result<Run> {
     let run = runs::open(path)?;
     let shown = text::path(path);
     let made = run.metrics()?.len();
@@ -122,8 +145,7 @@ fn resume(path: &Path, epochs: Option<usize>) -> Result<(Run, Parts)> {
             .help("it was not made by `gradus train`, or its state was removed; train a new run"));
     }
     runs::check_memory(run.config())?;
-    let parts = of_run(&run.config().data, path)?.split(&run.config().data)?;
-    Ok((run, parts))
+    Ok(run)
 }
 
 /// Says what is about to happen.
@@ -204,7 +226,7 @@ fn fit(run: Run, parts: &Parts, args: &TrainArgs, stop: StopToken) -> Result<(Se
 }
 
 /// How a training that was stopped is reported.
-fn stopped(path: &Path, report: &Report, json: bool) -> Outcome<Error> {
+pub(crate) fn stopped(path: &Path, report: &Report, json: bool) -> Outcome<Error> {
     let shown = text::path(path);
     if json {
         let line = Line::event("stopped")

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::callbacks::ScheduleName;
 use crate::loss::Loss;
+use crate::tabular::TableConfig;
 
 /// The version of a run folder's files that this version writes.
 pub(crate) const FORMAT: u32 = 1;
@@ -121,6 +122,9 @@ pub struct DataConfig {
     pub test: Option<f64>,
     /// The seed of the split.
     pub split_seed: u64,
+    /// Of a table: how it was read, and what was asked of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<TableConfig>,
 }
 
 impl DataConfig {

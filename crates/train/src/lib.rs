@@ -34,6 +34,7 @@ mod hash;
 mod lock;
 mod loss;
 mod metric;
+mod predict;
 mod regression;
 mod report;
 mod resume;
@@ -41,6 +42,7 @@ mod run;
 pub mod schedule;
 mod session;
 mod stop;
+mod tabular;
 mod tally;
 mod trainer;
 
@@ -56,8 +58,10 @@ pub use event::{Callback, CallbackState, Event, FitInfo, Flow, Saved, StopReason
 pub use hash::{model_sha256, state_sha256};
 pub use loss::{Loss, bce_with_logits, cross_entropy, huber, mae, mse};
 pub use metric::{Accuracy, Metric, Metrics};
+pub use predict::{Chunks, Predictions, Predictor};
 pub use regression::{Mae, R2, RegressionScores, Rmse};
 pub use report::{EpochRecord, Report};
 pub use run::Run;
 pub use stop::StopToken;
+pub use tabular::{TableConfig, prepared_sha256};
 pub use trainer::{Epochs, Trainer};

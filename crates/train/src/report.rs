@@ -66,6 +66,9 @@ pub struct Report {
     /// What [`Report::test`] measured; empty before.
     #[serde(default)]
     pub test: Metrics,
+    /// What other models reached on the test data of [`Report::test`], by name: a yardstick.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compared: Vec<(String, Metrics)>,
     /// Seconds of training, those before a resume included.
     pub seconds: f64,
     /// The hash of the weights that the model has; see [`model_sha256`](crate::model_sha256).

@@ -17,7 +17,10 @@ pub(crate) const METRICS: &str = "metrics.jsonl";
 pub(crate) const MODEL: &str = "model.safetensors";
 pub(crate) const STATE: &str = "state.safetensors";
 pub(crate) const REPORT: &str = "report.json";
-const OURS: [&str; 5] = [CONFIG, METRICS, MODEL, STATE, REPORT];
+pub(crate) const ENCODER: &str = "encoder.json";
+/// What the program adds for people: the predictions of the test set.
+pub(crate) const PREDICTIONS: &str = "predictions.csv";
+const OURS: [&str; 7] = [CONFIG, METRICS, MODEL, STATE, REPORT, ENCODER, PREDICTIONS];
 
 /// A folder that holds a training: before, while and after it runs.
 ///
@@ -28,6 +31,8 @@ const OURS: [&str; 5] = [CONFIG, METRICS, MODEL, STATE, REPORT];
 /// | `model.safetensors` | the weights of the best epoch | when an epoch is the best |
 /// | `state.safetensors` | all that a resume needs, in one file | after each epoch |
 /// | `report.json` | [`Report`] | at the end |
+/// | `encoder.json` | of a table: what its columns mean | by [`Run::save_encoder`] |
+/// | `predictions.csv` | of a table: the test rows, predicted | by the program, at the end |
 ///
 /// Every file but `metrics.jsonl` is replaced as a whole, so a killed program leaves no half-written
 /// one. One training at a time may write into a folder; a second one is an error.
@@ -300,7 +305,7 @@ impl Run {
     /// Takes back a run in which nothing was trained.
     pub(crate) fn discard(&self) {
         if self.fresh {
-            for name in [CONFIG, STATE] {
+            for name in [CONFIG, STATE, ENCODER] {
                 let _ = fs::remove_file(self.path.join(name));
             }
             if self.made {

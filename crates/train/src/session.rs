@@ -497,6 +497,7 @@ impl<'a> Session<'a> {
             holds_best: best_epoch.is_some() && (at_best || !same),
             history: history.clone(),
             test: Metrics::new(),
+            compared: Vec::new(),
             seconds: self.seconds(),
             model_sha256: model_sha256(&self.trainer.model)?,
             untouched: self.untouched.clone(),
