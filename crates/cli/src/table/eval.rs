@@ -24,7 +24,7 @@ pub(crate) fn run(run: &Run, args: &EvalArgs) -> Outcome {
             super::needs_source(run.config(), run.path(), "an evaluation")?;
             let source = run.config().data.source.clone();
             let data = super::again(run.config(), run.path(), &source)?;
-            held_out(&predictor, run, data.test)?
+            held_out(&predictor, run, data.data.test)?
         }
         Some(file) => given(&predictor, run, file)?,
     };
@@ -55,9 +55,9 @@ fn held_out(predictor: &Predictor, run: &Run, test: Option<Dataset>) -> Result<(
 fn given(predictor: &Predictor, run: &Run, file: &str) -> Result<(Scores, String)> {
     // The file of the training, perhaps in another place: only the rows it never saw count.
     if file != super::STDIN
-        && let Ok(Some(data)) = super::prepared(run.config(), file)
+        && let Ok(Some(ready)) = super::prepared(run.config(), file)
     {
-        return held_out(predictor, run, data.test);
+        return held_out(predictor, run, ready.data.test);
     }
     let Some(encoder) = predictor.encoder() else {
         return Err(Error::internal("a table without an encoder"));

@@ -104,8 +104,24 @@ fn describe(
     data
 }
 
+/// Data that is ready, and where its test rows are in the file. The table itself is not kept: its
+/// memory is for the training.
+pub(crate) struct Ready {
+    pub(crate) data: Prepared,
+    /// From 0.
+    pub(crate) test_rows: Vec<usize>,
+}
+
+/// Splits and encodes.
+fn ready(task: &Task, parts: Parts, seed: u64) -> Result<Ready> {
+    let data = task.prepare(parts, seed)?;
+    let test = data.test.iter().flat_map(|test| test.indices());
+    let test_rows = test.map(|sample| task.table_row(sample)).collect();
+    Ok(Ready { data, test_rows })
+}
+
 /// The data of a run again, with the same rows in the same parts; `source` is where it is now.
-pub(crate) fn again(config: &RunConfig, run: &Path, source: &str) -> Result<Prepared> {
+pub(crate) fn again(config: &RunConfig, run: &Path, source: &str) -> Result<Ready> {
     match prepared(config, source)? {
         Some(data) => Ok(data),
         None => {
@@ -120,7 +136,7 @@ pub(crate) fn again(config: &RunConfig, run: &Path, source: &str) -> Result<Prep
 }
 
 /// The data of a run, if that is what is in a file.
-pub(crate) fn prepared(config: &RunConfig, source: &str) -> Result<Option<Prepared>> {
+pub(crate) fn prepared(config: &RunConfig, source: &str) -> Result<Option<Ready>> {
     let data = &config.data;
     let Some(asked) = &data.table else { return Ok(None) };
     let table = open(source, &asked.read_options())?;
@@ -130,8 +146,8 @@ pub(crate) fn prepared(config: &RunConfig, source: &str) -> Result<Option<Prepar
         return Ok(None);
     }
     let parts = Parts { valid: data.valid.unwrap_or(0.0), test: data.test.unwrap_or(0.0) };
-    let prepared = task.prepare(parts, data.split_seed)?;
-    Ok((prepared_sha256(&prepared) == data.fingerprint).then_some(prepared))
+    let ready = ready(&task, parts, data.split_seed)?;
+    Ok((prepared_sha256(&ready.data) == data.fingerprint).then_some(ready))
 }
 
 /// Fails with a sentence about a file that is needed and not there.

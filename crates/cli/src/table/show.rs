@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use gradus::data::table::{Table, Task, TaskKind};
+use gradus::data::table::{ColumnInfo, Role, Schema, Table, Task, TaskKind};
 use gradus::train::{ClassScores, Confusion, Metrics, Predictions, RegressionScores};
 use gradus::{Code, Error, Result};
 
@@ -39,20 +39,68 @@ pub(crate) fn lines(name: &str, table: &Table, task: &Task) -> Vec<(&'static str
     lines
 }
 
+/// Characters of a cell of the schema.
+const CELL: usize = 34;
+
 /// The columns as a table; of very many the first ones.
-pub(crate) fn schema(task: &Task) -> String {
-    let text = task.schema().to_string();
-    let mut out = String::from("\n");
-    for line in text.lines().take(COLUMNS + 1) {
-        out.push_str("  ");
-        out.push_str(line);
-        out.push('\n');
+pub(crate) fn schema(schema: &Schema) -> String {
+    let mut grid = Grid::new(&["column", "kind", ">missing", "values", "use"]);
+    let columns = schema.columns();
+    for column in columns.iter().take(COLUMNS) {
+        let info = &column.info;
+        let all = (info.present() + info.missing()).max(1);
+        let missing = match (info.missing(), 100.0 * info.missing() as f64 / all as f64) {
+            (0, _) => "-".to_string(),
+            (n, share) if share < 0.1 => format!("{} rows", text::thousands(n)),
+            (_, share) => format!("{share:.1} %"),
+        };
+        grid.row(vec![
+            cut(info.name()),
+            info.kind().name().to_string(),
+            missing,
+            cut(&values(info)),
+            what(&column.role),
+        ]);
     }
-    let hidden = text.lines().count().saturating_sub(COLUMNS + 1);
+    let mut out = format!("\n{}", grid.plain("  "));
+    let hidden = columns.len().saturating_sub(COLUMNS);
     if hidden > 0 {
-        out.push_str(&format!("  and {hidden} columns more; `gradus inspect` has all\n"));
+        out.push_str(&format!(
+            "  and {hidden} columns more; encoder.json in the run folder has all\n"
+        ));
     }
     out
+}
+
+fn cut(text: &str) -> String {
+    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match plain.chars().count() > CELL {
+        true => plain.chars().take(CELL - 3).collect::<String>() + "...",
+        false => plain,
+    }
+}
+
+fn values(info: &ColumnInfo) -> String {
+    let list = || info.examples().iter().take(4).cloned().collect::<Vec<_>>().join(", ");
+    match (info.range(), info.distinct()) {
+        (Some((low, high)), _) => format!("{low} to {high}"),
+        (None, Some(0)) => "none".to_string(),
+        (None, Some(n)) if n <= 4 => list(),
+        (None, Some(n)) => format!("{}: {}, ...", text::thousands(n), list()),
+        (None, None) => format!("very many: {}, ...", list()),
+    }
+}
+
+fn what(role: &Role) -> String {
+    match role {
+        Role::Target => "target".to_string(),
+        Role::Number { indicator: false } => "standardised".to_string(),
+        Role::Number { indicator: true } => "standardised, missing flagged".to_string(),
+        Role::OneHot { columns } => format!("one-hot, {columns}"),
+        Role::Ids { count } => format!("embedding of {}", text::thousands(*count)),
+        Role::LeftOut { why } => format!("left out: {why}"),
+        other => other.to_string(),
+    }
 }
 
 /// How good predictions are, in the unit of the target.

@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
-use gradus::data::table::{Encoder, Prepared, Task as TableTask};
+use gradus::data::table::{Encoder, Prepared};
 use gradus::prelude::*;
 use gradus::train::{
     Baseline, Mae, ModelConfig, OptimizerConfig, OptimizerName, Predictor, R2, Report, Run,
@@ -13,6 +13,7 @@ use gradus::train::{
 use gradus::{Error, Result};
 use serde_json::json;
 
+use super::Ready;
 use super::show::{self, Scores, Truth};
 use crate::args::TrainArgs;
 use crate::data::{SPLIT_SEED, free_run};
@@ -56,9 +57,9 @@ fn defaults(rows: usize) -> Defaults {
     }
 }
 
-/// Epochs of the linear model: it learns at a higher rate and has less to learn.
-const LINEAR_EPOCHS: usize = 30;
+/// The linear model learns at a higher rate, and is done after so many steps.
 const LINEAR_RATE: f64 = 1e-2;
+const LINEAR_STEPS: usize = 3000;
 
 /// A new run.
 pub(crate) fn begin(args: &TrainArgs, stop: StopToken) -> Outcome {
@@ -72,17 +73,19 @@ pub(crate) fn begin(args: &TrainArgs, stop: StopToken) -> Outcome {
     let name = data.name.clone();
     if !args.json {
         header(&show::lines(&name, &table, &task));
-        let _ = io::stderr().write_all(show::schema(&task).as_bytes());
+        let _ = io::stderr().write_all(show::schema(task.schema()).as_bytes());
     }
-    let prepared = task.prepare(parts, split_seed)?;
+    let ready = super::ready(&task, parts, split_seed)?;
+    drop((task, table));
+    let prepared = &ready.data;
     let mut config = RunConfig::for_data(&prepared.train);
     let described = config.data.clone();
-    config.data = gradus::train::DataConfig::clone(&data);
+    config.data = data;
     config.data.sample_shape = described.sample_shape;
     config.data.classes = described.classes;
     config.data.class_names = described.class_names;
-    config.data.fingerprint = prepared_sha256(&prepared);
-    configure(&mut config, args, &prepared);
+    config.data.fingerprint = prepared_sha256(prepared);
+    configure(&mut config, args, prepared);
     runs::check_memory(&config)?;
     let short = Path::new(&name).file_stem().map(|s| s.to_string_lossy().into_owned());
     let run = create(args, &short.unwrap_or(name), &config)?;
@@ -91,8 +94,7 @@ pub(crate) fn begin(args: &TrainArgs, stop: StopToken) -> Outcome {
         let notes: Vec<_> = prepared.notes.iter().map(|note| ("note", note.clone())).collect();
         header(&notes);
     }
-    drop(table);
-    go(run, &prepared, Some(&task), args, stop)
+    go(run, &ready, args, stop)
 }
 
 /// The folder that was asked for, or the next free one; another program may be as quick as this.
@@ -121,8 +123,8 @@ fn create(args: &TrainArgs, name: &str, config: &RunConfig) -> Result<Run> {
 pub(crate) fn resume(run: Run, args: &TrainArgs, stop: StopToken) -> Outcome {
     super::needs_source(run.config(), run.path(), "going on")?;
     let source = run.config().data.source.clone();
-    let prepared = super::again(run.config(), run.path(), &source)?;
-    go(run, &prepared, None, args, stop)
+    let ready = super::again(run.config(), run.path(), &source)?;
+    go(run, &ready, args, stop)
 }
 
 fn configure(config: &mut RunConfig, args: &TrainArgs, data: &Prepared) {
@@ -148,17 +150,12 @@ fn configure(config: &mut RunConfig, args: &TrainArgs, data: &Prepared) {
 }
 
 /// Trains the yardsticks and the model, and shows all of them on the test rows.
-fn go(
-    run: Run,
-    data: &Prepared,
-    task: Option<&TableTask>,
-    args: &TrainArgs,
-    stop: StopToken,
-) -> Outcome {
+fn go(run: Run, ready: &Ready, args: &TrainArgs, stop: StopToken) -> Outcome {
+    let data = &ready.data;
     let config = run.config().clone();
     let path = run.path().to_path_buf();
-    let (Some(valid), Some(test)) = (&data.valid, &data.test) else {
-        return Err(Error::internal("a run of a table without validation or test rows").into());
+    let Some(test) = &data.test else {
+        return Err(Error::internal("a run of a table without test rows").into());
     };
     announce(&run, data, args.json)?;
     let baseline = Baseline::fit(&data.train)?;
@@ -189,9 +186,9 @@ fn go(
     let predictions = predictor.predict_dataset(test)?;
     let mut scores = Scores::new(data.encoder.classes().len());
     scores.add(&truth, &predictions)?;
-    keep_predictions(&path, test, task, &truth, &predictor, &predictions)?;
-    let _ = valid;
-    finish(&path, &config, &report, &scores, args.json)
+    keep_predictions(&path, &ready.test_rows, &truth, &predictor, &predictions)?;
+    let file = args.data.as_deref().unwrap_or(&config.data.source).to_string();
+    finish(&path, &config, &report, &scores, &file, args.json)
 }
 
 /// What is held out, in the unit of the target.
@@ -237,7 +234,8 @@ fn linear(config: &RunConfig, data: &Prepared, stop: &StopToken) -> Result<Optio
         model.layers.clear();
         model.dropout = 0.0;
     }
-    let epochs = LINEAR_EPOCHS.min(config.training.epochs);
+    let steps = data.train.len().div_ceil(config.training.batch_size.max(1));
+    let epochs = (LINEAR_STEPS / steps.max(1)).clamp(3, 300);
     gradus::seed(config.seed);
     let model = linear.build_model()?;
     let optimizer = OptimizerConfig::new(OptimizerName::Adam, LINEAR_RATE).build(&model)?;
@@ -246,7 +244,7 @@ fn linear(config: &RunConfig, data: &Prepared, stop: &StopToken) -> Result<Optio
         .batch_size(config.training.batch_size)
         .seed(config.seed)
         .callback(Schedule::new(ScheduleName::Cosine, LINEAR_RATE))
-        .callback(EarlyStopping::on("valid.loss").patience(5).restore_best())
+        .callback(EarlyStopping::on("valid.loss").patience(epochs).restore_best())
         .stop_token(stop.clone())
         .fit(&data.train, data.valid.as_ref(), Epochs(epochs))?;
     Ok((report.stop != StopReason::Stopped).then_some(model))
@@ -354,15 +352,13 @@ pub(crate) fn columns(encoder: &Encoder) -> serde_json::Value {
 /// Writes what was predicted for the test rows, with their numbers in the file.
 fn keep_predictions(
     run: &Path,
-    test: &Dataset,
-    task: Option<&TableTask>,
+    rows: &[usize],
     truth: &Truth,
     predictor: &Predictor,
     predictions: &gradus::train::Predictions,
 ) -> Outcome {
-    let _ = task;
     let mut writer = Writer::csv(Vec::new(), predictor, &["row", "truth"])?;
-    for (at, row) in test.indices().enumerate() {
+    for (at, row) in rows.iter().enumerate() {
         let truth = match truth {
             Truth::Classes(ids) => {
                 let id = ids.get(at).copied().unwrap_or(usize::MAX);
@@ -383,6 +379,7 @@ fn finish(
     config: &RunConfig,
     report: &Report,
     scores: &Scores,
+    file: &str,
     json: bool,
 ) -> Outcome {
     let shown = text::path(path);
@@ -427,7 +424,7 @@ fn finish(
         })?;
     }
     writeln!(out)?;
-    let file = match config.data.source.as_str() {
+    let file = match file {
         super::STDIN => "new.csv".to_string(),
         source => text::path(Path::new(source)),
     };

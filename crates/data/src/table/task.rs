@@ -274,6 +274,12 @@ impl Task {
         self.table.rows() - self.labels.dropped
     }
 
+    /// The row of the table, from 0, that is a sample of the datasets; samples are the rows with a
+    /// target, counted by [`Dataset::indices`].
+    pub fn table_row(&self, sample: usize) -> usize {
+        self.labels.row(sample)
+    }
+
     /// Rows without a target.
     pub fn dropped(&self) -> usize {
         self.labels.dropped
