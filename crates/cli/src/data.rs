@@ -10,6 +10,7 @@ use gradus::train::{DataConfig, RunConfig};
 use gradus::{Code, Error, Result};
 
 use crate::args::nearest;
+use crate::text;
 
 /// The name of the built-in data.
 pub(crate) const DIGITS: &str = "digits";
@@ -63,6 +64,10 @@ impl Source {
             return Err(Error::new(Code::Config, title).help("did you mean `digits`?"));
         }
         let folder = mnist_folder(path).map_err(|e| match e.advice() {
+            _ if table_in(path).is_some() => {
+                let file = text::path(&table_in(path).unwrap_or_default());
+                e.help(format!("to train on a table, name the file: `gradus train {file}`"))
+            }
             Some(_) => e,
             None => {
                 e.help("give a table (CSV), `digits`, or a folder of IDX files such as MNIST's")
@@ -163,6 +168,12 @@ pub(crate) fn of_run(config: &DataConfig, run: &Path) -> Result<Source> {
             .help("put the old files back, or train a new run"));
     }
     Ok(source)
+}
+
+/// A table in a folder, for a help text.
+fn table_in(folder: &Path) -> Option<PathBuf> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|f| f.path());
+    files.filter(|f| f.extension().is_some_and(|e| e == "csv" || e == "tsv") && f.is_file()).min()
 }
 
 /// The next folder that is free: `runs/NAME-N`.

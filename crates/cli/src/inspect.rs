@@ -77,7 +77,18 @@ fn describe(out: &mut impl Write, run: &Run, records: &[EpochRecord]) -> Outcome
     label(out, "run", &run.path().display().to_string())?;
     let classes = data.classes.map(|c| format!(", {c} classes")).unwrap_or_default();
     let samples = text::thousands(data.samples);
-    label(out, "data", &format!("{}: {samples} of {:?}{classes}", data.source, data.sample_shape))?;
+    let source = if data.table.is_some() { &data.name } else { &data.source };
+    let what = match &data.table {
+        Some(table) => {
+            let target = table.target.as_deref().unwrap_or("its last column");
+            format!("{samples} rows, to predict {target} ({}{classes})", config.task)
+        }
+        None => format!("{samples} of {:?}{classes}", data.sample_shape),
+    };
+    label(out, "data", &format!("{source}: {what}"))?;
+    if data.table.is_some() && data.source != crate::table::STDIN {
+        label(out, "", &data.source)?;
+    }
     label(out, "model", &runs::model(config))?;
     label(out, "train", &runs::training(config))?;
     let program = format!(
@@ -101,6 +112,14 @@ fn describe(out: &mut impl Write, run: &Run, records: &[EpochRecord]) -> Outcome
             {
                 label(out, "test", &format!("{} right", percent(accuracy)))?;
             }
+            if let Some(r2) = report.test.get("test.r2") {
+                label(out, "test", &format!("R² {r2:.4}"))?;
+            }
+            for (name, metrics) in &report.compared {
+                let score = metrics.get("accuracy").map(percent);
+                let r2 = || metrics.get("r2").map(|r2| format!("R² {:.4}", r2 + 0.0));
+                label(out, "", &format!("{name}: {}", score.or_else(r2).unwrap_or_default()))?;
+            }
         }
         Err(_) if run.can_resume() => {
             let state = format!("not finished, {} epochs so far{}", records.len(), go_on(run));
@@ -119,7 +138,11 @@ fn describe(out: &mut impl Write, run: &Run, records: &[EpochRecord]) -> Outcome
     files.sort();
     let files: Vec<String> =
         files.iter().map(|(name, size)| format!("{name} {}", text::bytes(*size))).collect();
-    label(out, "files", &files.join(", "))
+    label(out, "files", &files.join(", "))?;
+    if run.has_encoder() {
+        write!(out, "{}", crate::table::show::schema(run.encoder()?.schema()))?;
+    }
+    Ok(())
 }
 
 fn go_on(run: &Run) -> String {
@@ -239,6 +262,7 @@ fn json_run(out: &mut impl Write, run: &Run, records: &[EpochRecord]) -> Outcome
         .with("run", run.path().display().to_string())
         .with("task", config.task.to_string())
         .with("data", config.data.source.as_str())
+        .with("target", config.data.table.as_ref().and_then(|t| t.target.clone()))
         .with("model", runs::sizes(config))
         .with("optimizer", config.training.optimizer.name.map(|n| n.name()))
         .with("lr", config.training.optimizer.lr)

@@ -13,6 +13,7 @@ use crate::args::{Format, PredictArgs};
 use crate::data::Source;
 use crate::fail::{Failure, Outcome};
 use crate::progress::header;
+use crate::table::show;
 use crate::{eval, runs, table, text};
 
 pub(crate) fn run(args: &PredictArgs) -> Outcome {
@@ -27,13 +28,12 @@ pub(crate) fn run(args: &PredictArgs) -> Outcome {
     match out {
         None => {
             let out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-            rows(&run, &predictor, &args.data, Writer::new(out, format, &predictor)?)?;
+            rows(&run, &predictor, &args.data, Writer::new(out, format, &predictor))?;
         }
         Some(path) => {
             let mut file = Unfinished::new(path)?;
             let out = BufWriter::with_capacity(1 << 16, file.take()?);
-            let done = Writer::new(out, format, &predictor)
-                .and_then(|writer| rows(&run, &predictor, &args.data, writer));
+            let done = rows(&run, &predictor, &args.data, Writer::new(out, format, &predictor));
             let n = done.map_err(|failure| about(failure, path))?;
             file.finish()?;
             let line = format!("{} rows in {}", text::thousands(n), path.display());
@@ -79,9 +79,7 @@ fn rows<W: Write>(
         n += writer.all(&predictions)?;
     }
     writer.flush()?;
-    let notes: Vec<_> =
-        file.notes().iter().cloned().chain(report.notes()).map(|note| ("note", note)).collect();
-    header(&notes);
+    show::notes(file.notes().iter().cloned().chain(report.notes()));
     Ok(n)
 }
 
@@ -103,36 +101,41 @@ pub(crate) struct Writer<W: Write> {
     out: W,
     format: Format,
     classes: Vec<String>,
+    /// Columns before those of the prediction.
+    before: Vec<String>,
+    /// Whether the head is written: not before it is known that there are rows.
+    begun: bool,
     /// The row that comes next, from 1.
     next: usize,
     line: String,
 }
 
 impl<W: Write> Writer<W> {
-    fn new(out: W, format: Format, predictor: &Predictor) -> Outcome<Writer<W>> {
-        let mut writer = Writer {
+    fn new(out: W, format: Format, predictor: &Predictor) -> Writer<W> {
+        let classes = predictor.classes().to_vec();
+        Writer {
             out,
             format,
-            classes: predictor.classes().to_vec(),
+            classes,
+            before: Vec::new(),
+            begun: false,
             next: 1,
             line: String::new(),
-        };
-        if format == Format::Csv {
-            writer.head(&[])?;
         }
-        Ok(writer)
     }
 
     /// A CSV with columns before those of the prediction.
-    pub(crate) fn csv(out: W, predictor: &Predictor, before: &[&str]) -> Outcome<Writer<W>> {
-        let classes = predictor.classes().to_vec();
-        let mut writer = Writer { out, format: Format::Csv, classes, next: 1, line: String::new() };
-        writer.head(before)?;
-        Ok(writer)
+    pub(crate) fn csv(out: W, predictor: &Predictor, before: &[&str]) -> Writer<W> {
+        let before = before.iter().map(ToString::to_string).collect();
+        Writer { before, ..Writer::new(out, Format::Csv, predictor) }
     }
 
-    fn head(&mut self, before: &[&str]) -> Outcome {
-        let mut cells: Vec<String> = before.iter().map(ToString::to_string).collect();
+    fn begin(&mut self) -> Outcome {
+        if self.begun || self.format == Format::Json {
+            return Ok(());
+        }
+        self.begun = true;
+        let mut cells = self.before.clone();
         cells.push("prediction".to_string());
         cells.extend(self.classes.iter().map(|class| format!("probability_{class}")));
         let cells: Vec<String> = cells.iter().map(|cell| quoted(cell)).collect();
@@ -153,6 +156,7 @@ impl<W: Write> Writer<W> {
 
     /// A row of a CSV.
     pub(crate) fn row(&mut self, all: &Predictions, row: usize, before: &[String]) -> Outcome {
+        self.begin()?;
         let mut line = std::mem::take(&mut self.line);
         line.clear();
         for cell in before {
@@ -203,6 +207,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn flush(&mut self) -> Outcome {
+        self.begin()?;
         self.out.flush()?;
         Ok(())
     }

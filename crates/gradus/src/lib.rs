@@ -30,8 +30,9 @@
 //! | numerical gradient checks | [`check`] |
 //! | Jacobians, Hessians, per-sample gradients, `vmap` | [`derivatives`] |
 //! | layers, initialisers, optimizers, saved states | [`nn`] |
-//! | datasets, file formats, splits, batches | [`data`] |
+//! | datasets, file formats, splits, batches | [`data`]; tables (CSV) in [`data::table`] |
 //! | the training loop, callbacks, runs on disk | [`train`] |
+//! | predictions of a saved run | [`Predictor`] |
 
 // The derive names this crate, also inside it.
 extern crate self as gradus;
@@ -54,7 +55,7 @@ pub mod derivatives {
     pub use gradus_nn::derivatives as of_model;
 }
 
-/// Datasets in memory, file formats, splits, shuffles, batches, a loader.
+/// Datasets, tables (CSV), file formats, splits, shuffles, batches, a loader.
 pub use gradus_data as data;
 
 /// Training loops, callbacks, metrics, runs on disk.
@@ -69,6 +70,7 @@ pub mod nn {
 }
 
 pub use gradus_nn::seq;
+pub use gradus_train::Predictor;
 pub use nn::{Layer, Module, ModuleExt, Optimizer, StateDict};
 
 /// What a training program needs.

@@ -13,7 +13,7 @@ use super::show::{self, Scores, Truth, unit};
 use crate::args::EvalArgs;
 use crate::fail::Outcome;
 use crate::json::Line;
-use crate::progress::{header, map, percent};
+use crate::progress::{map, percent};
 use crate::{runs, text};
 
 /// Measures on the run's own test rows, or on another file with a known target.
@@ -77,8 +77,7 @@ fn given(predictor: &Predictor, run: &Run, file: &str) -> Result<(Scores, String
         };
         scores.add(&known(labels), &predictor.encoded(&part)?)?;
     }
-    let notes: Vec<_> = report.notes().into_iter().map(|note| ("note", note)).collect();
-    header(&notes);
+    show::notes(report.notes());
     if scores.samples() == 0 {
         let title =
             format!("no row of {} has a `{}` that is known", table.name(), encoder.target());

@@ -7,7 +7,7 @@ use gradus::train::{ClassScores, Confusion, Metrics, Predictions, RegressionScor
 use gradus::{Code, Error, Result};
 
 use crate::fail::Outcome;
-use crate::progress::percent;
+use crate::progress::{header, percent};
 use crate::text::{self, Table as Grid};
 
 /// Columns that are shown one by one.
@@ -33,10 +33,17 @@ pub(crate) fn lines(name: &str, table: &Table, task: &Task) -> Vec<(&'static str
         let more = if counts.len() > 8 { ", ..." } else { "" };
         lines.push(("", format!("{}{more}", list.join(", "))));
     }
-    for note in table.notes().iter().chain(task.notes()) {
-        lines.push(("note", note.clone()));
-    }
     lines
+}
+
+/// Shows sentences on stderr, broken to the width of a terminal.
+pub(crate) fn notes(notes: impl IntoIterator<Item = String>) {
+    for note in notes {
+        let wrapped = text::wrap(&note, 88, "");
+        for (i, line) in wrapped.lines().enumerate() {
+            header(&[(if i == 0 { "note" } else { "" }, line.to_string())]);
+        }
+    }
 }
 
 /// Characters of a cell of the schema.

@@ -73,6 +73,7 @@ pub(crate) fn begin(args: &TrainArgs, stop: StopToken) -> Outcome {
     let name = data.name.clone();
     if !args.json {
         header(&show::lines(&name, &table, &task));
+        show::notes(table.notes().iter().chain(task.notes()).cloned());
         let _ = io::stderr().write_all(show::schema(task.schema()).as_bytes());
     }
     let ready = super::ready(&task, parts, split_seed)?;
@@ -91,8 +92,7 @@ pub(crate) fn begin(args: &TrainArgs, stop: StopToken) -> Outcome {
     let run = create(args, &short.unwrap_or(name), &config)?;
     run.save_encoder(&prepared.encoder)?;
     if !args.json {
-        let notes: Vec<_> = prepared.notes.iter().map(|note| ("note", note.clone())).collect();
-        header(&notes);
+        show::notes(prepared.notes.iter().cloned());
     }
     go(run, &ready, args, stop)
 }
@@ -357,14 +357,20 @@ fn keep_predictions(
     predictor: &Predictor,
     predictions: &gradus::train::Predictions,
 ) -> Outcome {
-    let mut writer = Writer::csv(Vec::new(), predictor, &["row", "truth"])?;
+    let mut writer = Writer::csv(Vec::new(), predictor, &["row", "truth"]);
+    let unit = predictor.encoder().map_or(1.0, |e| e.target_scale().1);
+    let step = 10f64.powf((unit * 1e-6).log10().ceil());
     for (at, row) in rows.iter().enumerate() {
         let truth = match truth {
             Truth::Classes(ids) => {
                 let id = ids.get(at).copied().unwrap_or(usize::MAX);
                 predictor.classes().get(id).cloned().unwrap_or_default()
             }
-            Truth::Values(values) => predictions.text(values.get(at).copied().unwrap_or(f64::NAN)),
+            Truth::Values(values) => {
+                // The last digits were lost when it was standardised.
+                let value = values.get(at).copied().unwrap_or(f64::NAN);
+                predictions.text((value / step).round() * step)
+            }
         };
         writer.row(predictions, at, &[(row + 1).to_string(), truth])?;
     }
