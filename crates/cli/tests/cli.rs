@@ -263,7 +263,7 @@ fn wrong_files_and_folders_leave_nothing_half_written() {
     for (line, words) in [
         ("train nothing", &["error[io]", "nothing does not exist", "digits"][..]),
         ("train some/where", &["does not exist"]),
-        ("train file", &["file is not a folder"]),
+        ("train file", &["error[data]", "file has a line of names and no rows"]),
         ("train empty", &["no IDX images in empty", "train-images-idx3-ubyte"]),
         ("train digits --layers 1000000,1000000", &["error[memory]", "too large", "--layers"]),
         ("train digits --out full", &["full is not empty", "--out"]),
