@@ -6,7 +6,7 @@ use std::path::Path;
 
 use gradus::Result;
 use gradus::prelude::*;
-use gradus::train::{EpochRecord, Run, StopReason, state_sha256};
+use gradus::train::{EpochRecord, Mode, Run, StopReason, state_sha256};
 
 use crate::args::InspectArgs;
 use crate::fail::Outcome;
@@ -138,7 +138,9 @@ fn describe(out: &mut impl Write, run: &Run, records: &[EpochRecord]) -> Outcome
     files.sort();
     let files: Vec<String> =
         files.iter().map(|(name, size)| format!("{name} {}", text::bytes(*size))).collect();
-    label(out, "files", &files.join(", "))?;
+    for (i, line) in text::wrap(&files.join(", "), 88, "").lines().enumerate() {
+        label(out, if i == 0 { "files" } else { "" }, line)?;
+    }
     if run.has_encoder() {
         write!(out, "{}", crate::table::show::schema(run.encoder()?.schema()))?;
     }
@@ -158,7 +160,7 @@ fn curve(out: &mut impl Write, records: &[EpochRecord]) -> Outcome {
         let values: Vec<f64> =
             records.iter().map(|r| r.metrics.get(name).unwrap_or(f64::NAN)).collect();
         let get = |i: usize| values.get(i).copied().unwrap_or(f64::NAN);
-        let small = name.ends_with("loss");
+        let small = Mode::of(name) == Mode::Min;
         let better = |a: &f64, b: &f64| if small { b.total_cmp(a) } else { a.total_cmp(b) };
         // Of equal values the first one.
         let best = (0..values.len()).rev().max_by(|&a, &b| better(&get(a), &get(b))).unwrap_or(0);

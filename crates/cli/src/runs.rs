@@ -103,6 +103,11 @@ pub(crate) fn model(config: &RunConfig) -> String {
         return "a model of its own program".to_string();
     };
     let mut text = sizes;
+    match model.embeddings.len() {
+        0 => {}
+        1 => text.push_str(", 1 embedding"),
+        n => text.push_str(&format!(", {n} embeddings")),
+    }
     if !model.layers.is_empty() {
         text.push_str(&format!(", {}", model.activation.name()));
     }

@@ -47,7 +47,7 @@ pub(crate) fn notes(notes: impl IntoIterator<Item = String>) {
 }
 
 /// Characters of a cell of the schema.
-const CELL: usize = 34;
+const CELL: usize = 30;
 
 /// The columns as a table; of very many the first ones.
 pub(crate) fn schema(schema: &Schema) -> String {
@@ -88,11 +88,11 @@ fn cut(text: &str) -> String {
 }
 
 fn values(info: &ColumnInfo) -> String {
-    let list = || info.examples().iter().take(4).cloned().collect::<Vec<_>>().join(", ");
+    let list = || info.examples().iter().take(3).cloned().collect::<Vec<_>>().join(", ");
     match (info.range(), info.distinct()) {
         (Some((low, high)), _) => format!("{low} to {high}"),
         (None, Some(0)) => "none".to_string(),
-        (None, Some(n)) if n <= 4 => list(),
+        (None, Some(n)) if n <= 3 => list(),
         (None, Some(n)) => format!("{}: {}, ...", text::thousands(n), list()),
         (None, None) => format!("very many: {}, ...", list()),
     }
