@@ -42,10 +42,6 @@ pub use graph::scope::{Scope, Tag};
 pub use graph::shape::{MAX_RANK, Shape};
 pub use half::{bf16, f16};
 pub use mode::{eager, evaluation, inference, is_training, no_grad, training};
-pub use ops::join::Meshgrid;
-pub use ops::masks::Unique;
-pub use ops::pad::Pad;
-pub use ops::scatter::ScatterReduce;
 pub use ops::update::{Pointwise, Rule, UpdateGroup};
 pub use ops::{Contracted, CustomOp, Meta, Number, checkpoint, custom_gradient};
 pub use param::{Buffer, Param, snapshot};
@@ -53,4 +49,6 @@ pub use plan::cache::{CacheStats, plan_cache};
 pub use random::{
     Rng, RngState, Stream, init_normal, init_uniform, rng_state, seed, set_rng_state,
 };
-pub use tensor::{Axes, Literal, Operand, Tensor};
+pub use tensor::{
+    Axes, By, Ellipsis, Index, IndexItem, Literal, NewAxis, Operand, Rows, Span, Tensor,
+};

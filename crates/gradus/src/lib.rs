@@ -38,10 +38,10 @@
 extern crate self as gradus;
 
 pub use gradus_core::{
-    Array, Axes, Buffer, CacheStats, Code, Contracted, CustomOp, DType, Error, Gradients, Isa,
-    Literal, MAX_RANK, Meshgrid, Meta, Number, Operand, Pad, Param, Result, Rng, RngState, Rule,
-    Scalar, ScatterReduce, Scope, Shape, StepReport, Stream, Tag, Tensor, Truth, Unique,
-    UpdateGroup, apply, bf16, check, check_mode, checkpoint, custom_gradient, eager, error,
+    Array, Axes, Buffer, By, CacheStats, Code, Contracted, CustomOp, DType, Ellipsis, Error,
+    Gradients, Index, IndexItem, Isa, Literal, MAX_RANK, Meta, NewAxis, Number, Operand, Param,
+    Result, Rng, RngState, Rows, Rule, Scalar, Scope, Shape, Span, StepReport, Stream, Tag, Tensor,
+    Truth, UpdateGroup, apply, bf16, check, check_mode, checkpoint, custom_gradient, eager, error,
     evaluation, explain, f16, inference, init_normal, init_uniform, is_training, isa, live_nodes,
     no_grad, ops, pending_tensors, plan_cache, release_memory, rng_state, seed, set_rng_state,
     set_split_all, set_threads, snapshot, step, sync, threads, training,
@@ -77,7 +77,7 @@ pub use nn::{Layer, Module, ModuleExt, Optimizer, StateDict};
 pub mod prelude {
     pub use crate::nn::*;
     pub use crate::ops::loss::Reduction;
-    pub use crate::{Array, Buffer, Code, DType, Param, Shape, Tensor, seq};
+    pub use crate::{Array, Buffer, By, Code, DType, Ellipsis, NewAxis, Param, Shape, Tensor, seq};
     pub use gradus_data::Dataset;
     pub use gradus_train::{
         Accuracy, Callback, Checkpoint, EarlyStopping, Epochs, Event, Flow, Loss, Metric, Metrics,

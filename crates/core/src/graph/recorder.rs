@@ -346,6 +346,10 @@ impl Recorder {
     pub(crate) fn cut_history(&mut self, slot: Slot) {
         let node = self.node_mut(slot);
         let inputs = std::mem::take(&mut node.inputs);
+        // Messages still say where it is from.
+        if !matches!(node.op, Op::Leaf) {
+            node.called = Some(node.name());
+        }
         node.op = Op::Leaf;
         for input in inputs {
             self.drop_consumer(input);

@@ -6,11 +6,11 @@ use crate::tensor::{Tensor, operand};
 
 impl Tensor {
     #[track_caller]
-    fn rows(&self, rows: Rows, axis: isize) -> Tensor {
+    fn row_kernel(&self, rows: Rows, axis: isize) -> Tensor {
         let rank = self.peek().shape.rank();
         let failed = crate::graph::recorder::error_of(self).is_some();
         if operand::on_scalar(axis, rank) && !failed {
-            return self.unsqueeze(0).rows(rows, 0).squeeze(0);
+            return self.unsqueeze(0).row_kernel(rows, 0).squeeze(0);
         }
         let Some(axis) = operand::resolve(axis, rank) else {
             if failed {
@@ -30,14 +30,14 @@ impl Tensor {
     #[track_caller]
     #[must_use]
     pub fn softmax(&self, axis: isize) -> Tensor {
-        self.rows(Rows::Softmax, axis)
+        self.row_kernel(Rows::Softmax, axis)
     }
 
     /// The logarithm of [`Tensor::softmax`], computed without underflow.
     #[track_caller]
     #[must_use]
     pub fn log_softmax(&self, axis: isize) -> Tensor {
-        self.rows(Rows::LogSoftmax, axis)
+        self.row_kernel(Rows::LogSoftmax, axis)
     }
 }
 

@@ -114,8 +114,6 @@ pub(crate) fn name(step: &Step) -> &'static str {
         Step::Reduce { .. } => "reduce",
         Step::ArgReduce { .. } => "argreduce",
         Step::Scan { .. } => "scan",
-        Step::Scatter { .. } => "scatter",
-        Step::Within { .. } => "within",
         Step::Sort { .. } => "sort",
         Step::Search { .. } => "search",
         Step::Gemm(_) => "gemm",

@@ -1,9 +1,13 @@
 //! The tensor: a handle on a node of this thread's recorder.
 
+mod assign;
 pub(crate) mod create;
 mod display;
+mod index;
 pub(crate) mod operand;
 mod operators;
+mod rows;
+mod select;
 
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -18,8 +22,10 @@ use crate::graph::shape::Shape;
 use crate::ops::{Meta, Op};
 
 pub use create::Literal;
+pub use index::{By, Ellipsis, Index, IndexItem, NewAxis, Span};
 pub use operand::{Axes, Operand};
 pub(crate) use operand::{binary, ternary};
+pub use rows::Rows;
 
 /// A multi-dimensional value that may not have been computed yet.
 ///

@@ -22,6 +22,7 @@ mod reduction;
 mod scan;
 mod sort;
 mod statistics;
+mod subscript;
 
 use std::sync::LazyLock;
 
@@ -174,6 +175,7 @@ pub fn rows() -> &'static [OpRow] {
             contraction::rows(),
             movement::rows(),
             indexing::rows(),
+            subscript::rows(),
             sort::rows(),
             loss::rows(),
             losses::rows(),
