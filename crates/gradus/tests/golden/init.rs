@@ -6,7 +6,7 @@ use crate::harness::{Outcome, Report, close, guarded, text};
 use crate::store::{Files, index};
 use gradus::Array;
 use gradus::nn::init::{self, Fan, Nonlinearity};
-use gradus::nn::{Linear, ModuleExt};
+use gradus::nn::{Embedding, Linear, ModuleExt};
 use serde_json::Value;
 use std::path::Path;
 
@@ -73,6 +73,22 @@ fn moments(values: &[f64]) -> (f64, f64) {
     (mean, (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt())
 }
 
+/// Whether mean and deviation are the law's.
+fn moments_follow(values: &[f64], mean: &Value, std: &Value) -> Result<Outcome, String> {
+    let (Some(law_mean), Some(law_std)) = (mean.as_f64(), std.as_f64()) else {
+        return Ok(Outcome::OutOfScope("a law without mean and deviation".into()));
+    };
+    let ((mean, std), n) = (moments(values), values.len() as f64);
+    // Five standard errors of a mean and, about, of a standard deviation.
+    if (mean - law_mean).abs() > 5.0 * law_std / n.sqrt() {
+        return Err(format!("the mean of {n} values is {mean}, the law's {law_mean}"));
+    }
+    if (std / law_std - 1.0).abs() > 5.0 / n.sqrt() {
+        return Err(format!("the deviation of {n} values is {std}, the law's {law_std}"));
+    }
+    Ok(Outcome::Passed)
+}
+
 /// Whether a draw has the law's mean, deviation and bounds.
 fn law(case: &Value) -> Result<Outcome, String> {
     let expect = &case["expect"];
@@ -81,16 +97,9 @@ fn law(case: &Value) -> Result<Outcome, String> {
         Err(why) => return Ok(Outcome::OutOfScope(why)),
     };
     let number = |name: &str| expect.get(name).and_then(Value::as_f64);
-    let (Some(law_mean), Some(law_std)) = (number("mean"), number("std")) else {
-        return Ok(Outcome::OutOfScope("a law without mean and deviation".into()));
-    };
-    let ((mean, std), n) = (moments(&values), values.len() as f64);
-    // Five standard errors of a mean and, about, of a standard deviation.
-    if (mean - law_mean).abs() > 5.0 * law_std / n.sqrt() {
-        return Err(format!("the mean of {n} values is {mean}, the law's {law_mean}"));
-    }
-    if (std / law_std - 1.0).abs() > 5.0 / n.sqrt() {
-        return Err(format!("the deviation of {n} values is {std}, the law's {law_std}"));
+    let followed = moments_follow(&values, &expect["mean"], &expect["std"])?;
+    if !matches!(followed, Outcome::Passed) {
+        return Ok(followed);
     }
     let bounds = match number("bound") {
         Some(bound) => Some((-bound, bound)),
@@ -141,6 +150,10 @@ fn default(case: &Value) -> Result<Outcome, String> {
         .split(|c: char| !c.is_ascii_digit())
         .filter_map(|digits| digits.parse().ok())
         .collect();
+    if module == "Embedding" {
+        let weight = Embedding::new(300, 100).weight.get().map_err(|e| e.to_string())?;
+        return moments_follow(&weight.to_f64(), &case["mean"], &case["std"]);
+    }
     let layer = match (module.split('(').next(), numbers.as_slice()) {
         (Some("Linear"), &[a, b]) => Linear::new(a, b),
         _ => return Ok(Outcome::OutOfScope("Gradus has no such layer".into())),

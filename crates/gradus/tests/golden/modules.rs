@@ -9,7 +9,8 @@ use crate::harness::{Arg, Call, Outcome, Report, guarded, text};
 use crate::ops;
 use crate::store::{Files, Store, index};
 use gradus::nn::{
-    Dropout, Gelu, GeluTanh, Identity, Layer, Linear, ModuleExt, Relu, Sigmoid, StateDict, Tanh,
+    Dropout, Embedding, Gelu, GeluTanh, Identity, Layer, Linear, ModuleExt, Relu, Sigmoid,
+    StateDict, Tanh,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -72,6 +73,15 @@ fn layer(name: &str, c: &Call) -> Result<Option<Box<dyn Layer>>, String> {
                 _ => Box::new(layer),
             }
         }
+        "Embedding" => {
+            let sizes = (c.get(0, "num_embeddings").size()?, c.get(1, "embedding_dim").size()?);
+            let layer = Embedding::new(sizes.0, sizes.1);
+            match c.get(2, "padding_idx") {
+                Arg::None => Box::new(layer),
+                // PyTorch's state may have anything in that row.
+                id => Box::new(layer.padding_idx(id.size()?)),
+            }
+        }
         "Dropout" => Box::new(Dropout::new(c.get(0, "p").real()?)),
         "GELU" => match c.get(0, "approximate") {
             Arg::Text(how) if how == "tanh" => Box::new(GeluTanh),
@@ -117,7 +127,7 @@ pub(crate) fn run(folder: &Path, report: &mut Report) {
                     (Ok(Some(layer)), _) => compared(&store, v, &*layer, &ctor, &call),
                     (Ok(None), Some(f)) => ops::compared(&store, v, &call, TOLERANCES, *f),
                     (Ok(None), None) => {
-                        Ok(Outcome::OutOfScope("Gradus has no such layer".to_string()))
+                        Ok(Outcome::OutOfScope(ops::out_of_scope::missing(name).to_string()))
                     }
                 };
                 if v["mode"] == "eval" { gradus::evaluation(run) } else { run() }

@@ -28,7 +28,7 @@ mod layers;
 mod linalg;
 mod losses;
 mod movement;
-mod out_of_scope;
+pub(crate) mod out_of_scope;
 mod products;
 mod reductions;
 mod scans;
@@ -81,8 +81,7 @@ pub(crate) fn run(folder: &Path, report: &mut Report) {
         }
         let (samples, errors) = (list(&entry["samples"]), list(&entry["errors"]));
         let Some(&(_, family, f)) = lines.iter().find(|line| line.0 == name) else {
-            let why = out_of_scope::REASONS.iter().find(|(n, _)| *n == name);
-            let why = why.map_or("Gradus has no such operation", |(_, why)| why);
+            let why = out_of_scope::missing(name);
             for _ in 0..samples.len() + errors.len() {
                 report.add(&what, "", Outcome::OutOfScope(why.to_string()));
             }

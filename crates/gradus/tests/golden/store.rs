@@ -72,6 +72,8 @@ fn array(data: &[u8], dtype: Dtype, sizes: &[usize]) -> Result<Array, String> {
         Dtype::F32 => Array::new(shape, &chunks::<4, f32>(data, f32::from_le_bytes)),
         Dtype::F64 => Array::new(shape, &chunks::<8, f64>(data, f64::from_le_bytes)),
         Dtype::I64 => Array::new(shape, &chunks::<8, i64>(data, i64::from_le_bytes)),
+        Dtype::I32 => Array::new(shape, &chunks::<4, i32>(data, i32::from_le_bytes)),
+        Dtype::U8 => Array::new(shape, data),
         Dtype::BOOL => Array::new(shape, &data.iter().map(|&b| b != 0).collect::<Vec<_>>()),
         other => return Err(format!("elements of type {other:?}")),
     };
@@ -220,6 +222,16 @@ fn inline_tensor(v: &Value) -> Result<Tensor, String> {
         (Some("int64"), Some(v)) => {
             let whole: Option<Vec<i64>> = v.iter().map(Value::as_i64).collect();
             Array::new(shape, &whole.ok_or("an int64 that is none")?)
+        }
+        (Some("int32"), Some(v)) => {
+            let whole = v.iter().map(|v| i32::try_from(v.as_i64()?).ok()).collect();
+            let whole: Option<Vec<i32>> = whole;
+            Array::new(shape, &whole.ok_or("an int32 that is none")?)
+        }
+        (Some("uint8"), Some(v)) => {
+            let whole = v.iter().map(|v| u8::try_from(v.as_i64()?).ok()).collect();
+            let whole: Option<Vec<u8>> = whole;
+            Array::new(shape, &whole.ok_or("a uint8 that is none")?)
         }
         (Some("bool"), Some(v)) => {
             let truths: Option<Vec<bool>> = v.iter().map(Value::as_bool).collect();

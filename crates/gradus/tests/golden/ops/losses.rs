@@ -16,7 +16,7 @@ pub(crate) fn lines() -> Vec<Line> {
         ("nn.functional.l1_loss", Sums, |c| plain(c, Tensor::l1_loss_with)),
         ("nn.functional.soft_margin_loss", Sums, |c| plain(c, Tensor::soft_margin_loss_with)),
         ("nn.functional.multilabel_margin_loss", Sums, |c| {
-            plain(c, Tensor::multilabel_margin_loss_with)
+            one(c.x()?.multilabel_margin_loss_with(&target(c)?, reduction(c)?))
         }),
         ("nn.functional.huber_loss", Sums, |c| {
             let (delta, reduction) = (real(c, "delta", 1.0)?, reduction(c)?);

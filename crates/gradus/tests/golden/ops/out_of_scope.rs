@@ -1,4 +1,59 @@
-//! Functions that Gradus does not have, or not in a form that can be compared, and why.
+//! Functions and layers that Gradus does not have, or not in a form that can be compared, and why.
 
 /// Name of PyTorch's function and the reason.
-pub(super) const REASONS: &[(&str, &str)] = &[];
+pub(super) const REASONS: &[(&str, &str)] = &[
+    ("affine_grid", "sampling of images is not built yet"),
+    ("attention_more", "attention is not built yet"),
+    ("conv2d_more", "convolutions are not built yet"),
+    ("conv_transpose2d_more", "convolutions are not built yet"),
+    ("ctc_loss_from_logits", "the loss of unaligned sequences (CTC) is not built yet"),
+    ("fold", "patches of images are not built yet"),
+    ("lp_pool1d", "pooling is not built yet"),
+    ("lp_pool2d", "pooling is not built yet"),
+];
+
+/// Parts of the names of functions of networks and of layers, in lower case, and the reason.
+const KINDS: &[(&str, &str)] = &[
+    ("conv", "convolutions are not built yet"),
+    ("pool", "pooling is not built yet"),
+    ("batch_norm", "normalisation layers are not built yet"),
+    ("group_norm", "normalisation layers are not built yet"),
+    ("instance_norm", "normalisation layers are not built yet"),
+    ("layer_norm", "normalisation layers are not built yet"),
+    ("rms_norm", "normalisation layers are not built yet"),
+    ("response_norm", "normalisation layers are not built yet"),
+    ("batchnorm", "normalisation layers are not built yet"),
+    ("groupnorm", "normalisation layers are not built yet"),
+    ("instancenorm", "normalisation layers are not built yet"),
+    ("layernorm", "normalisation layers are not built yet"),
+    ("rmsnorm", "normalisation layers are not built yet"),
+    ("responsenorm", "normalisation layers are not built yet"),
+    ("attention", "attention is not built yet"),
+    ("transformer", "attention is not built yet"),
+    ("lstm", "recurrent layers are not built yet"),
+    ("gru", "recurrent layers are not built yet"),
+    ("rnn", "recurrent layers are not built yet"),
+    ("pad", "padding is not built yet"),
+    ("interpolate", "resizing of images is not built yet"),
+    ("upsample", "resizing of images is not built yet"),
+    ("grid_sample", "sampling of images is not built yet"),
+    ("shuffle", "rearranging pixels and channels is not built yet"),
+    ("unpool", "pooling is not built yet"),
+    ("unfold", "patches of images are not built yet"),
+    ("embeddingbag", "sums of embedded bags are not built yet"),
+    ("embedding_bag", "sums of embedded bags are not built yet"),
+    ("dropout", "of dropouts only the plain one is built"),
+    ("rrelu", "random slopes are not built"),
+];
+
+/// Why there is no function or layer of that name.
+pub(crate) fn missing(name: &str) -> &'static str {
+    if let Some((_, why)) = REASONS.iter().find(|(n, _)| *n == name) {
+        return why;
+    }
+    let lower = name.to_lowercase();
+    let of_networks =
+        lower.starts_with("nn.functional.") || lower.chars().next() != name.chars().next();
+    let kind = KINDS.iter().find(|(part, _)| of_networks && lower.contains(part));
+    kind.map_or("Gradus has no such thing", |(_, why)| why)
+}
