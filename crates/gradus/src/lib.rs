@@ -28,6 +28,7 @@
 //! | all operations as a table | [`ops::registry`] |
 //! | parameters of losses | [`ops::loss`] |
 //! | numerical gradient checks | [`check`] |
+//! | decompositions, solvers of equations | [`linalg`] |
 //! | Jacobians, Hessians, per-sample gradients, `vmap` | [`derivatives`] |
 //! | layers, initialisers, optimizers, saved states | [`nn`] |
 //! | datasets, file formats, splits, batches | [`data`]; tables (CSV) in [`data::table`] |
@@ -55,6 +56,9 @@ pub mod derivatives {
     pub use gradus_nn::derivatives as of_model;
 }
 
+/// Decompositions, solvers and functions of matrices, as methods of tensors.
+pub use gradus_linalg as linalg;
+
 /// Datasets, tables (CSV), file formats, splits, shuffles, batches, a loader.
 pub use gradus_data as data;
 
@@ -79,6 +83,7 @@ pub mod prelude {
     pub use crate::ops::loss::Reduction;
     pub use crate::{Array, Buffer, By, Code, DType, Ellipsis, NewAxis, Param, Shape, Tensor, seq};
     pub use gradus_data::Dataset;
+    pub use gradus_linalg::Linalg;
     pub use gradus_train::{
         Accuracy, Callback, Checkpoint, EarlyStopping, Epochs, Event, Flow, Loss, Metric, Metrics,
         TrainState, Trainer, accuracy, bce_with_logits, cross_entropy, evaluate, mse,
