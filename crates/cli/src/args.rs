@@ -60,8 +60,6 @@ pub(crate) struct TrainArgs {
     /// or `digits` (built in)
     #[arg(required_unless_present = "resume")]
     pub(crate) data: Option<String>,
-    #[command(flatten)]
-    pub(crate) table: TableArgs,
     /// Sizes of the hidden layers, as 128,64; `none` for a linear model [default: by the data]
     #[arg(long, value_name = "SIZES", value_parser = layers, allow_hyphen_values = true)]
     pub(crate) layers: Option<Layers>,
@@ -112,6 +110,9 @@ pub(crate) struct TrainArgs {
     /// Print events as JSON lines on stdout
     #[arg(long)]
     pub(crate) json: bool,
+    // Last, because its heading is that of all that follows.
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
 }
 
 /// How a table is read, and what is asked of it.

@@ -172,6 +172,9 @@ pub(crate) fn of_run(config: &DataConfig, run: &Path) -> Result<Source> {
 
 /// A table in a folder, for a help text.
 fn table_in(folder: &Path) -> Option<PathBuf> {
+    if folder.join("config.toml").is_file() {
+        return None; // The tables of a run are its results.
+    }
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|f| f.path());
     files.filter(|f| f.extension().is_some_and(|e| e == "csv" || e == "tsv") && f.is_file()).min()
 }

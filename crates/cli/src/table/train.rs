@@ -423,6 +423,9 @@ fn finish(
     let mut rows = report.compared.clone();
     rows.push(("this model".to_string(), scores.metrics()));
     write!(out, "{}", show::comparison(&title, &rows))?;
+    if let Some(verdict) = verdict(&rows) {
+        writeln!(out, "\n{}", text::labelled("note", &verdict))?;
+    }
     if let Scores::Classes(confusion) = scores {
         let names = &config.data.class_names;
         show::classes(&mut out, confusion, |c| {
@@ -445,4 +448,16 @@ fn finish(
         writeln!(out, "{}", text::labelled(label, &text))?;
     }
     Ok(())
+}
+
+/// What a reader should not overlook when a yardstick is as good as the model, which is the last.
+fn verdict(rows: &[(String, Metrics)]) -> Option<String> {
+    let score = |m: &Metrics| m.get("accuracy").or_else(|| m.get("r2"));
+    let (last, others) = rows.split_last()?;
+    let reached = score(&last.1)?;
+    let (name, _) = others.iter().find(|(_, m)| score(m).is_some_and(|s| s >= reached))?;
+    Some(match name.starts_with("always") {
+        true => format!("{name} is as good: the other columns may say nothing about the target"),
+        false => format!("{name} is as good here, and simpler: `--layers none` trains one"),
+    })
 }
