@@ -596,6 +596,10 @@ fn vjp(ir: &mut Ir, v: Val, g: Val, i: usize) -> Result<Option<Val>> {
             let shape = ir.shape(x);
             Some(ir.indexing(Op::IndexSelect { axis: *axis }, g, node.inputs[1], shape))
         }
+        Op::Scatter { axis, how, whole } => {
+            let operands = [x, node.inputs[1], node.inputs[2]];
+            ops::scatter::vjp(ir, (*axis, *how, *whole), operands, v, g, i)
+        }
         Op::Rows(rows) => vjp_rows(ir, *rows, &node.inputs, v, g, i)?,
         Op::Custom(op) => match op.vjp(i) {
             Some(rule) => {

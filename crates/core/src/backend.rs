@@ -10,7 +10,7 @@ use gradus_kernels::running::{Line, Running};
 
 use crate::graph::dtype::DType;
 use crate::graph::shape::{MAX_RANK, Shape};
-use crate::ops::{Op, Reduction, Rows, Rule};
+use crate::ops::{Combine, Op, Reduction, Rows, Rule};
 use crate::plan::ir::Val;
 
 /// Where the memory of a place is.
@@ -69,6 +69,20 @@ pub(crate) enum Step {
     },
     /// Position of the extreme along the middle of `[outer, len, inner]`.
     ArgReduce { max: bool, outer: usize, len: usize, inner: usize, x: Loc, out: Loc },
+    /// A copy of `x`, with elements of `source` combined into it at indices along `axis`.
+    Scatter {
+        how: Combine,
+        whole: bool,
+        shape: Shape,
+        axis: u8,
+        m: usize,
+        x: Loc,
+        index: Loc,
+        source: Loc,
+        out: Loc,
+    },
+    /// Indices, checked.
+    Within { size: usize, negative: bool, x: Loc, out: Loc },
     /// The order of the elements of rows of `n`.
     Sort { descending: bool, n: usize, x: Loc, out: Loc },
     /// Where values (rows of `m`) go in sorted rows of `n`.
@@ -156,7 +170,13 @@ impl Step {
             | Step::Rows { operands, .. } => {
                 operands.iter().for_each(|l| f(l.bank));
             }
-            Step::ArgReduce { x, .. } | Step::Sort { x, .. } | Step::Watch { x } => f(x.bank),
+            Step::ArgReduce { x, .. }
+            | Step::Sort { x, .. }
+            | Step::Within { x, .. }
+            | Step::Watch { x } => f(x.bank),
+            Step::Scatter { x, index, source, .. } => {
+                [x, index, source].iter().for_each(|l| f(l.bank));
+            }
             Step::Search { sorted, values, .. } => {
                 f(sorted.bank);
                 f(values.bank);
@@ -187,6 +207,8 @@ impl Step {
             | Step::ArgReduce { out, .. }
             | Step::Scan { out, .. }
             | Step::Sort { out, .. }
+            | Step::Scatter { out, .. }
+            | Step::Within { out, .. }
             | Step::Search { out, .. }
             | Step::Rows { out, .. }
             | Step::Copy { to: out, .. }

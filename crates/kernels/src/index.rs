@@ -309,7 +309,7 @@ fn apart(out: &Mem<'_>, operands: &[Mem<'_>]) -> Result<(), KernelError> {
 }
 
 /// The indices, all of them in `0..size`.
-fn checked<'a>(index: &Mem<'a>, size: usize) -> Result<&'a [i64], KernelError> {
+pub(crate) fn checked<'a>(index: &Mem<'a>, size: usize) -> Result<&'a [i64], KernelError> {
     // SAFETY: `apart` made sure that the index is not written while it is read.
     let Some(slice) = (unsafe { index.slice_of::<i64>() }) else {
         return Err(KernelError::Type("index"));

@@ -26,6 +26,7 @@ pub mod reduce;
 pub mod rows;
 pub mod running;
 pub mod scan;
+pub mod scatter;
 pub mod sort;
 pub mod special;
 pub mod update;

@@ -321,7 +321,7 @@ fn units(like: &Tensor) -> Result<Tensor> {
     let n = meta.shape.numel();
     let shape = joined([n].into(), meta.shape);
     shape.check("jacobian")?;
-    Ok(Tensor::eye(n).cast(meta.dtype).view_as(shape))
+    Ok(Tensor::eye(n).cast(meta.dtype).reshape_to(shape))
 }
 
 fn rows(y: &Tensor, x: &Tensor, place: Place) -> Result<Tensor> {
@@ -329,7 +329,7 @@ fn rows(y: &Tensor, x: &Tensor, place: Place) -> Result<Tensor> {
     let back = |seed: &[Tensor]| pull(y, &[x], Some(&seed[0]), place);
     let rows = one(vmap::run(back, &[&basis], &[Some(0)], place)?)?;
     let shape = joined(y.peek().shape, x.peek().shape);
-    shape.check("jacobian").map(|()| rows.view_as(shape))
+    shape.check("jacobian").map(|()| rows.reshape_to(shape))
 }
 
 fn columns(y: &Tensor, x: &Tensor, place: Place) -> Result<Tensor> {
@@ -337,9 +337,9 @@ fn columns(y: &Tensor, x: &Tensor, place: Place) -> Result<Tensor> {
     let along = |v: &[Tensor]| Ok(vec![push(y, std::slice::from_ref(x), &[&v[0]], place)?]);
     let columns = one(vmap::run(along, &[&basis], &[Some(0)], place)?)?;
     let (n, m) = (x.peek().shape.numel(), y.peek().shape.numel());
-    let flat = columns.view_as([n, m].into()).t();
+    let flat = columns.reshape_to([n, m]).t();
     let shape = joined(y.peek().shape, x.peek().shape);
-    shape.check("jacobian").map(|()| flat.view_as(shape))
+    shape.check("jacobian").map(|()| flat.reshape_to(shape))
 }
 
 /// The second derivatives of a scalar function: `H[i][j] = d2 f / dx[i] dx[j]`, of shape

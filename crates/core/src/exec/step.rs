@@ -6,7 +6,7 @@ use gradus_kernels::gemm::{Gemm, gemm};
 use gradus_kernels::index::Around;
 use gradus_kernels::memory::{KernelError, Mem};
 use gradus_kernels::reduce::{ArgKind, ReduceKind, argreduce};
-use gradus_kernels::{copy, index, map, reduce, rows, running, scan, sort};
+use gradus_kernels::{copy, index, map, reduce, rows, running, scan, scatter, sort};
 use smallvec::SmallVec;
 
 use super::Run;
@@ -61,6 +61,15 @@ pub(super) fn run(run: &Run<'_>, step: &Step) -> Result<bool, Stop> {
         Step::Scan { kind, reverse, line, operands, out } => {
             let ins = windows(run, operands)?;
             running::running(*kind, *reverse, &ins, *line, run.mem(out)?)?;
+        }
+        Step::Scatter { how, whole, shape, axis, m, x, index, source, out } => {
+            let (from, to) = (run.mem(x)?, run.mem(out)?);
+            copy::to_contiguous(&[from.len()], from, 0, &[1], to)?;
+            let (index, source) = (run.mem(index)?, run.mem(source)?);
+            scatter::scatter(*how, to, index, source, around(shape, *axis), *m, !*whole)?;
+        }
+        Step::Within { size, negative, x, out } => {
+            scatter::within(run.mem(x)?, *size, *negative, run.mem(out)?)?;
         }
         Step::Sort { descending, n, x, out } => {
             sort::argsort(*descending, run.mem(x)?, *n, run.mem(out)?)?;

@@ -193,7 +193,10 @@ impl Tensor {
     pub fn eye(size: impl Into<Shape>) -> Tensor {
         let _called = called("eye");
         match rows_and_columns("eye", size.into()) {
-            Ok((n, m)) => Tensor::arange(0, to_i64(n)).one_hot(m),
+            Ok((n, m)) => {
+                let row = Tensor::arange(0, to_i64(n)).unsqueeze(-1);
+                row.eq(Tensor::arange(0, to_i64(m))).cast(DType::F32)
+            }
             Err(error) => recorder::failed(error, Location::caller()),
         }
     }

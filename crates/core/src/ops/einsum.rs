@@ -307,7 +307,7 @@ fn simple(mut o: Labelled, sizes: &Sizes) -> Labelled {
         let moved = o.tensor.reordered(&order);
         let shape = moved.peek().shape;
         let flat = shape.remove(rank - 1).with(rank - 2, n.saturating_mul(n));
-        let moved = moved.view_as(flat);
+        let moved = moved.reshape_to(flat);
         o.tensor = moved.slice(rank as isize - 2, 0, isize::MAX, n as isize + 1);
         let label = o.labels[p];
         o.labels = kept;
@@ -318,7 +318,7 @@ fn simple(mut o: Labelled, sizes: &Sizes) -> Labelled {
         (0..o.labels.len()).filter(|&i| shape.dim(i) != 1 || sizes.of(o.labels[i]) == 1).collect();
     if keep.len() < o.labels.len() {
         let dims: Vec<usize> = keep.iter().map(|&i| shape.dim(i)).collect();
-        o.tensor = o.tensor.view_as(dims.into());
+        o.tensor = o.tensor.reshape_to(dims);
         o.labels = keep.iter().map(|&i| o.labels[i]).collect();
     }
     o
@@ -415,9 +415,9 @@ fn pair(a: &Labelled, b: &Labelled, kept: &dyn Fn(Label) -> bool, sizes: &Sizes)
     let batch_dims = if batch.len() + 2 <= MAX_RANK { dims(&batch) } else { vec![one(&batch)] };
     let shape = |two: [usize; 2]| Shape::new(&[&batch_dims[..], &two].concat());
     let product = x
-        .view_as(shape([one(&left), one(&inner)]))
-        .matmul(y.view_as(shape([one(&inner), one(&right)])));
-    Labelled { tensor: product.view_as(dims(&labels).into()), labels }
+        .reshape_to(shape([one(&left), one(&inner)]))
+        .matmul(y.reshape_to(shape([one(&inner), one(&right)])));
+    Labelled { tensor: product.reshape_to(dims(&labels)), labels }
 }
 
 /// The axes in the order of `labels`, which are all that it has.
@@ -443,5 +443,5 @@ fn expanded(o: &Labelled, labels: &[Label]) -> Tensor {
             dims.push(1);
         }
     }
-    tensor.view_as(dims.into())
+    tensor.reshape_to(dims)
 }

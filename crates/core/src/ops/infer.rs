@@ -3,7 +3,7 @@
 //! Rules see shapes and types only. Their errors are sentences without places; the recorder adds
 //! the operands, the layer and the user's line.
 
-use super::{Binary, Meta, Op, Rows, Running, Ternary, Unary};
+use super::{Binary, Combine, Meta, Op, Rows, Running, Ternary, Unary};
 use crate::error::{Code, Error, Result};
 use crate::graph::dtype::DType;
 use crate::graph::shape::Shape;
@@ -289,6 +289,10 @@ fn structured(op: &Op, ins: &[Meta], given: Option<Shape>) -> Result<Meta> {
             Ok(Meta { shape, dtype: src.dtype })
         }
         (Op::Scan { kind, axis, .. }, ins) => scan(op, *kind, usize::from(*axis), ins),
+        (Op::Scatter { axis, how, whole }, [x, index, src]) => {
+            scatter(op, usize::from(*axis), *how, *whole, [x, index, src])
+        }
+        (Op::Within { .. }, [x]) => index_type(op, x).map(|()| *x),
         (Op::Argsort { .. }, [x]) => {
             if x.shape.rank() == 0 {
                 return Err(shape_error(op, "needs at least one axis"));
@@ -386,6 +390,41 @@ fn matmul(op: &Op, a: &Meta, b: &Meta) -> Result<Meta> {
     let shape = Shape::new(&dims);
     shape.check("matmul")?;
     Ok(Meta { shape, dtype: a.dtype })
+}
+
+fn scatter(
+    op: &Op,
+    axis: usize,
+    how: Combine,
+    whole: bool,
+    [x, index, src]: [&Meta; 3],
+) -> Result<Meta> {
+    index_type(op, index)?;
+    if x.dtype != src.dtype {
+        return Err(dtype_error(
+            op,
+            format!("{} values do not go into {} ones", src.dtype, x.dtype),
+        )
+        .help("`cast` one of them first"));
+    }
+    if how != Combine::Write && (x.dtype == DType::Bool || x.dtype.is_storage()) {
+        return Err(dtype_error(op, format!("{how:?} is not defined on {}", x.dtype)));
+    }
+    let (to, from, at) = (x.shape, src.shape, index.shape);
+    let fits = if whole {
+        at.rank() == 1 && from == to.with(axis, at.dim(0))
+    } else {
+        at == from
+            && to.rank() == at.rank()
+            && (0..to.rank()).all(|i| i == axis || at.dim(i) <= to.dim(i))
+    };
+    if !fits || axis >= to.rank() {
+        return Err(shape_error(
+            op,
+            format!("source {from} and index {at} do not fit {to} along axis {axis}"),
+        ));
+    }
+    Ok(*x)
 }
 
 fn search(op: &Op, sorted: &Meta, values: &Meta) -> Result<Meta> {

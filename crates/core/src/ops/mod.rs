@@ -12,23 +12,29 @@ use smallvec::SmallVec;
 
 pub use gradus_kernels::program::{Binary, Dist, Ternary, Unary};
 pub use gradus_kernels::running::Running;
+pub use gradus_kernels::scatter::Combine;
 
 use crate::graph::dtype::DType;
 use crate::graph::shape::{MAX_RANK, Shape};
 
 pub(crate) mod activation;
+pub(crate) mod arrange;
 pub(crate) mod checkpoint;
 pub(crate) mod creation;
 pub(crate) mod custom;
 pub(crate) mod custom_gradient;
+pub(crate) mod diagonal;
 pub(crate) mod distance;
 pub(crate) mod einsum;
 pub(crate) mod elementwise;
 pub(crate) mod indexing;
 pub(crate) mod infer;
+pub(crate) mod join;
 pub mod loss;
+pub(crate) mod masks;
 pub(crate) mod matmul;
 pub(crate) mod movement;
+pub(crate) mod pad;
 pub(crate) mod products;
 pub(crate) mod random;
 pub(crate) mod ranges;
@@ -36,8 +42,10 @@ pub(crate) mod reduce;
 pub mod registry;
 pub(crate) mod sample;
 pub(crate) mod scan;
+pub(crate) mod scatter;
 pub(crate) mod select;
 pub(crate) mod series;
+pub(crate) mod shapes;
 pub(crate) mod softmax;
 pub(crate) mod sort;
 pub(crate) mod special;
@@ -183,6 +191,22 @@ pub enum Op {
         /// Which axis.
         axis: u8,
     },
+    /// From (x, index, source): x, with elements of the source combined into it at the indices.
+    Scatter {
+        /// Which axis.
+        axis: u8,
+        /// How an element is combined with what is there.
+        how: Combine,
+        /// The index is 1-d, for whole slices; otherwise it has the source's shape.
+        whole: bool,
+    },
+    /// Checked indices: the operand, of which every element must be in `0..size`.
+    Within {
+        /// How many there are to choose from.
+        size: usize,
+        /// Those in `-size..0` count from the end.
+        negative: bool,
+    },
     /// For each row (the last axis), the positions of its elements in order; stable.
     Argsort {
         /// From the largest to the smallest.
@@ -284,6 +308,8 @@ impl Op {
             Op::ScatterAdd { .. } => "scatter_add",
             Op::IndexSelect { .. } => "index_select",
             Op::IndexAdd { .. } => "index_add",
+            Op::Scatter { .. } => "scatter",
+            Op::Within { .. } => "index",
             Op::Argsort { .. } => "argsort",
             Op::Search { .. } => "searchsorted",
             Op::Rows(Rows::Softmax) => "softmax",
@@ -371,6 +397,13 @@ impl Op {
                 out(word(60, *kind as u64, u64::from(*axis) | u64::from(*reverse) << 8));
             }
             Op::Argsort { descending } => out(word(40, u64::from(*descending), 0)),
+            Op::Scatter { axis, how, whole } => {
+                out(word(42, u64::from(*axis) << 8 | *how as u64, u64::from(*whole)));
+            }
+            Op::Within { size, negative } => {
+                out(word(43, u64::from(*negative), 0));
+                out(*size as u64);
+            }
             Op::Search { right } => out(word(41, u64::from(*right), 0)),
             Op::Placeholder => out(200),
             Op::CustomGrad => out(201),

@@ -2,23 +2,23 @@
 
 use std::panic::Location;
 
-use super::{Op, Operands, Reduction};
+use super::{AxisMask, Op, Operands, Reduction};
 use crate::error::{Code, Error};
 use crate::graph::called::called;
 use crate::graph::recorder::{self, Side};
 use crate::graph::shape::{MAX_RANK, Shape};
 use crate::plan::ir::{Ir, Val};
-use crate::tensor::{Tensor, operand};
+use crate::tensor::{Axes, Tensor, operand};
 
 impl Tensor {
     /// The same elements in row-major order under another shape. One size may be `-1`, which is
-    /// then computed: `x.reshape([-1, 28])`.
+    /// then computed: `x.reshape([-1, 28])`. Sizes are an array, or a vector or slice of `isize`.
     #[track_caller]
     #[must_use]
-    pub fn reshape<const N: usize>(&self, sizes: [isize; N]) -> Tensor {
+    pub fn reshape(&self, sizes: impl AsRef<[isize]>) -> Tensor {
         let place = Location::caller();
         let shape = self.peek().shape;
-        match resolve_sizes(&shape, &sizes) {
+        match resolve_sizes(&shape, sizes.as_ref()) {
             Ok(to) if to == shape => self.clone(),
             Ok(to) => recorder::record(Op::Reshape, &[self], Some(to), Side::None, place),
             Err(_) if recorder::error_of(self).is_some() => self.clone(),
@@ -26,10 +26,11 @@ impl Tensor {
         }
     }
 
-    /// The same elements under a shape that is known only at run time.
+    /// The same elements in row-major order under a shape.
     #[track_caller]
     #[must_use]
-    pub fn view_as(&self, shape: Shape) -> Tensor {
+    pub fn reshape_to(&self, shape: impl Into<Shape>) -> Tensor {
+        let shape = shape.into();
         if self.peek().shape == shape {
             return self.clone();
         }
@@ -49,11 +50,16 @@ impl Tensor {
         let (kept, rest) = shape.dims().split_at(start.min(shape.rank()));
         let mut dims = kept.to_vec();
         dims.push(rest.iter().product());
-        self.view_as(Shape::new(&dims))
+        self.reshape_to(Shape::new(&dims))
     }
 
     #[track_caller]
-    fn fail_axis(&self, what: &str, axis: isize, place: &'static Location<'static>) -> Tensor {
+    pub(super) fn fail_axis(
+        &self,
+        what: &str,
+        axis: isize,
+        place: &'static Location<'static>,
+    ) -> Tensor {
         if recorder::error_of(self).is_some() {
             return self.clone();
         }
@@ -63,13 +69,14 @@ impl Tensor {
     /// Reorders the axes: axis `i` of the result is axis `order[i]` of this tensor. No copy.
     #[track_caller]
     #[must_use]
-    pub fn permute<const N: usize>(&self, order: [isize; N]) -> Tensor {
+    pub fn permute(&self, order: impl AsRef<[isize]>) -> Tensor {
         let place = Location::caller();
+        let order = order.as_ref();
         let shape = self.peek().shape;
         let mut perm = [0u8; MAX_RANK];
         let mut seen = 0u32;
-        let mut ok = N == shape.rank();
-        for (slot, &axis) in perm.iter_mut().zip(&order) {
+        let mut ok = order.len() == shape.rank();
+        for (slot, &axis) in perm.iter_mut().zip(order) {
             match operand::resolve(axis, shape.rank()) {
                 Some(i) => {
                     ok &= seen & (1 << i) == 0;
@@ -89,12 +96,15 @@ impl Tensor {
         recorder::record(Op::Permute(perm), &[self], None, Side::None, place)
     }
 
-    /// Swaps two axes. No copy.
+    /// Swaps two axes; a scalar has one to be swapped with itself. No copy.
     #[track_caller]
     #[must_use]
     pub fn transpose(&self, a: isize, b: isize) -> Tensor {
         let place = Location::caller();
         let rank = self.peek().shape.rank();
+        if operand::on_scalar(a, rank) && operand::on_scalar(b, rank) {
+            return self.clone();
+        }
         let (Some(a), Some(b)) = (operand::resolve(a, rank), operand::resolve(b, rank)) else {
             let bad = if operand::resolve(a, rank).is_none() { a } else { b };
             return self.fail_axis("transpose", bad, place);
@@ -107,11 +117,22 @@ impl Tensor {
         recorder::record(Op::Permute(perm), &[self], None, Side::None, place)
     }
 
-    /// The transpose of a matrix (the last two axes swapped). No copy.
+    /// The transpose of a matrix; a vector or a scalar is its own. No copy. Batches of matrices
+    /// have [`Tensor::mT`].
     #[track_caller]
     #[must_use]
     pub fn t(&self) -> Tensor {
-        self.transpose(-2, -1)
+        let shape = self.peek().shape;
+        match shape.rank() {
+            0 | 1 => self.clone(),
+            2 => self.transpose(0, 1),
+            _ => {
+                let text = format!("t: takes a matrix, not {shape}");
+                let error = Error::new(Code::Shape, text)
+                    .help("`mT` swaps the last two axes, `transpose` any two");
+                recorder::failed(error, Location::caller())
+            }
+        }
     }
 
     /// A view of a larger shape: axes of size 1, and missing leading axes, are repeated.
@@ -135,22 +156,35 @@ impl Tensor {
         let Some(axis) = operand::resolve(axis, shape.rank() + 1) else {
             return self.fail_axis("unsqueeze", axis, place);
         };
-        self.view_as(shape.insert(axis, 1))
+        self.reshape_to(shape.insert(axis, 1))
     }
 
-    /// Removes an axis of size 1; an axis of another size stays.
+    /// Removes one or several axes of size 1: `x.squeeze(-1)`, `x.squeeze([0, 2])`. Axes of
+    /// another size stay.
     #[track_caller]
     #[must_use]
-    pub fn squeeze(&self, axis: isize) -> Tensor {
+    pub fn squeeze(&self, axes: impl Axes) -> Tensor {
         let _called = called("squeeze");
-        let place = Location::caller();
         let shape = self.peek().shape;
-        match operand::resolve(axis, shape.rank()) {
-            Some(axis) if shape.dim(axis) == 1 => self.view_as(shape.remove(axis)),
-            Some(_) => self.clone(),
-            None if operand::on_scalar(axis, shape.rank()) => self.clone(),
-            None => self.fail_axis("squeeze", axis, place),
+        match axes.mask(shape.rank()) {
+            Ok(mask) => self.without_ones(mask),
+            Err(axis) => self.fail_axis("squeeze", axis, Location::caller()),
         }
+    }
+
+    /// Removes all axes of size 1.
+    #[track_caller]
+    #[must_use]
+    pub fn squeeze_all(&self) -> Tensor {
+        self.without_ones(AxisMask::MAX)
+    }
+
+    #[track_caller]
+    fn without_ones(&self, mask: AxisMask) -> Tensor {
+        let shape = self.peek().shape;
+        let dims = shape.dims().iter().enumerate();
+        let kept = dims.filter(|(i, d)| mask & (1 << i) == 0 || **d != 1).map(|(_, &d)| d);
+        self.reshape_to(kept.collect::<Vec<_>>())
     }
 
     /// Elements `start..end` along an axis, every `step`-th of them. No copy.
@@ -210,16 +244,21 @@ impl Tensor {
         self.slice(axis, start as isize, (start + length) as isize, 1)
     }
 
-    /// The order along an axis reversed.
+    /// The order along one or several axes reversed: `x.flip(0)`, `x.flip([0, 1])`. No copy.
     #[track_caller]
     #[must_use]
-    pub fn flip(&self, axis: isize) -> Tensor {
+    pub fn flip(&self, axes: impl Axes) -> Tensor {
         let _called = called("flip");
-        let place = Location::caller();
-        if operand::resolve(axis, self.peek().shape.rank()).is_none() {
-            return self.fail_axis("flip", axis, place);
+        let rank = self.peek().shape.rank();
+        let mask = match axes.mask(rank) {
+            Ok(mask) => mask,
+            Err(axis) => return self.fail_axis("flip", axis, Location::caller()),
+        };
+        let mut out = self.clone();
+        for axis in (0..rank).filter(|i| mask & (1 << i) != 0) {
+            out = out.slice(axis as isize, -1, isize::MIN, -1);
         }
-        self.slice(axis, -1, isize::MIN, -1)
+        out
     }
 
     /// Tensors one after another along an axis; they differ in size on that axis only.
@@ -250,7 +289,7 @@ impl DivCeil for isize {
     }
 }
 
-fn resolve_sizes(shape: &Shape, sizes: &[isize]) -> Result<Shape, Error> {
+pub(super) fn resolve_sizes(shape: &Shape, sizes: &[isize]) -> Result<Shape, Error> {
     let bad = |why: String| Error::new(Code::Shape, format!("reshape: {why}"));
     let mut dims = smallvec::SmallVec::<[usize; 8]>::new();
     let mut open = None;

@@ -315,10 +315,10 @@ impl Tensor {
             axes.iter().fold(1usize, |n, &i| n.saturating_mul(shape.dim(i)))
         };
         let k = size(&sx, &a);
-        let x = self.reordered(&[&fx[..], &a].concat()).view_as([size(&sx, &fx), k].into());
-        let y = y.reordered(&[&b[..], &fy].concat()).view_as([k, size(&sy, &fy)].into());
+        let x = self.reordered(&[&fx[..], &a].concat()).reshape_to([size(&sx, &fx), k]);
+        let y = y.reordered(&[&b[..], &fy].concat()).reshape_to([k, size(&sy, &fy)]);
         let out = fx.iter().map(|&i| sx.dim(i)).chain(fy.iter().map(|&i| sy.dim(i)));
-        x.matmul(y).view_as(out.collect::<Vec<_>>().into())
+        x.matmul(y).reshape_to(out.collect::<Vec<_>>())
     }
 
     /// Kronecker product: each element of this tensor times the whole other one, as blocks. The
@@ -350,7 +350,7 @@ impl Tensor {
             }
             out.push(n.saturating_mul(m));
         }
-        (self.view_as(dx.into()) * y.view_as(dy.into())).view_as(out.into())
+        (self.reshape_to(dx) * y.reshape_to(dy)).reshape_to(out)
     }
 
     /// Cross product of vectors of three elements along an axis; other axes broadcast.
@@ -528,13 +528,12 @@ impl Tensor {
             return recorder::failed(error, Location::caller());
         }
         let (rows, out) = (batch(&sx).numel(), sw.dim(0));
-        let x = self.view_as([rows, sx.last(0)].into());
+        let x = self.reshape_to([rows, sx.last(0)]);
         // All products with x at once, then the sum over y's elements.
-        let w =
-            w.reordered(&[1, 0, 2]).view_as([sx.last(0), out.saturating_mul(sy.last(0))].into());
-        let half = x.matmul(w).view_as([rows, out, sy.last(0)].into());
-        let sums = (half * y.view_as([rows, 1, sy.last(0)].into())).sum_dim(2);
-        let result = sums.view_as(sx.with(sx.rank() - 1, out));
+        let w = w.reordered(&[1, 0, 2]).reshape_to([sx.last(0), out.saturating_mul(sy.last(0))]);
+        let half = x.matmul(w).reshape_to([rows, out, sy.last(0)]);
+        let sums = (half * y.reshape_to([rows, 1, sy.last(0)])).sum_dim(2);
+        let result = sums.reshape_to(sx.with(sx.rank() - 1, out));
         match bias {
             Some(bias) => result + bias,
             None => result,

@@ -141,7 +141,7 @@ impl Tensor {
     /// Without the axes of the mask, which have size 1.
     #[track_caller]
     fn without(&self, mask: u8) -> Tensor {
-        self.view_as(squeezed(&self.peek().shape, mask))
+        self.reshape_to(squeezed(&self.peek().shape, mask))
     }
 
     #[track_caller]

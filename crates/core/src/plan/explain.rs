@@ -77,6 +77,14 @@ fn describe(plan: &Plan, step: &Step) -> String {
             line.inner,
             if *reverse { ", from the back" } else { "" }
         ),
+        Step::Scatter { how, axis, x, index, source, out, .. } => format!(
+            "{} <- {how:?}({}, {}, {})  along axis {axis}",
+            loc(out),
+            loc(x),
+            loc(index),
+            loc(source)
+        ),
+        Step::Within { size, x, out, .. } => format!("{} <- {}  below {size}", loc(out), loc(x)),
         Step::Sort { descending, n, x, out } => format!(
             "{} <- argsort({})  rows of {n}{}",
             loc(out),

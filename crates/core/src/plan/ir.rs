@@ -11,7 +11,8 @@ use smallvec::smallvec;
 use crate::graph::dtype::DType;
 use crate::graph::shape::{MAX_RANK, Shape};
 use crate::ops::{
-    AxisMask, Binary, CustomOp, Meta, Op, Operands, Reduction, Rows, Running, Ternary, Unary,
+    AxisMask, Binary, Combine, CustomOp, Meta, Op, Operands, Reduction, Rows, Running, Ternary,
+    Unary,
 };
 
 /// A node's number.
@@ -251,6 +252,16 @@ impl Ir {
     pub(crate) fn indexing(&mut self, op: Op, x: Val, index: Val, shape: Shape) -> Val {
         let dtype = self.dtype(x);
         self.add_node(op, smallvec![x, index], Meta { shape, dtype })
+    }
+
+    /// A scatter (axis, how, whole) on (tensor, index, source).
+    pub(crate) fn scatter(
+        &mut self,
+        (axis, how, whole): (u8, Combine, bool),
+        ins: [Val; 3],
+    ) -> Val {
+        let meta = Meta { shape: self.shape(ins[0]), dtype: self.dtype(ins[0]) };
+        self.add_node(Op::Scatter { axis, how, whole }, ins.as_slice().into(), meta)
     }
 
     pub(crate) fn custom(&mut self, op: Arc<dyn CustomOp>, ins: &[Val], meta: Meta) -> Val {

@@ -457,6 +457,19 @@ impl Lower<'_> {
                 let line = line(&node.shape, *axis);
                 Step::Scan { kind: *kind, reverse: *reverse, line, operands, out: self.allocate(v) }
             }
+            Op::Scatter { axis, how, whole } => {
+                let m = shape_of(self, 2).dim(usize::from(*axis));
+                let (x, index) = (self.contiguous(input(0))?, self.contiguous(input(1))?);
+                let source = self.contiguous(input(2))?;
+                let (how, whole, shape, axis) = (*how, *whole, node.shape, *axis);
+                let out = self.allocate(v);
+                Step::Scatter { how, whole, shape, axis, m, x, index, source, out }
+            }
+            Op::Within { size, negative } => {
+                let x = self.contiguous(input(0))?;
+                let out = self.allocate(v);
+                Step::Within { size: *size, negative: *negative, x, out }
+            }
             Op::Argsort { descending } => {
                 let n = node.shape.last(0);
                 let x = self.contiguous(input(0))?;
@@ -606,7 +619,9 @@ fn uneven_index(ir: &Ir, v: Val) -> bool {
     let node = ir.node(v);
     let (axis, other) = match node.op {
         Op::Gather { axis } => (usize::from(axis), ir.shape(node.inputs[0])),
-        Op::ScatterAdd { axis } => (usize::from(axis), node.shape),
+        Op::ScatterAdd { axis } | Op::Scatter { axis, whole: false, .. } => {
+            (usize::from(axis), node.shape)
+        }
         _ => return false,
     };
     ir.shape(node.inputs[1]).with(axis, 1) != other.with(axis, 1)

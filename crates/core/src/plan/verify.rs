@@ -114,6 +114,8 @@ pub(crate) fn name(step: &Step) -> &'static str {
         Step::Reduce { .. } => "reduce",
         Step::ArgReduce { .. } => "argreduce",
         Step::Scan { .. } => "scan",
+        Step::Scatter { .. } => "scatter",
+        Step::Within { .. } => "within",
         Step::Sort { .. } => "sort",
         Step::Search { .. } => "search",
         Step::Gemm(_) => "gemm",

@@ -4,11 +4,12 @@
 use gradus_kernels::memory::KernelError;
 
 use super::Result;
+use super::formulas::{larger, smaller};
 use super::movement::rearrange;
 use super::values::{Place, Values, axis_of, elements, number_of, places};
 use crate::array::Array;
 use crate::graph::shape::Shape;
-use crate::ops::Meta;
+use crate::ops::{Combine, Meta};
 
 /// An index tensor whose values were checked.
 struct Index {
@@ -94,4 +95,70 @@ fn add_at(x: &Array, out: Meta, to: impl Fn(Place) -> Option<Place>) -> Result<A
         Values::Truth(_) => return Err(KernelError::Type("adding is not defined on bool")),
     }
     .into_array(out)
+}
+
+/// A copy of `x`, with each element of `source` combined into it at its index, in order; an index
+/// for each element, or for each slice where `whole`.
+pub(super) fn scatter(
+    (how, whole): (Combine, bool),
+    axis: u8,
+    [x, index, source]: [&Array; 3],
+    out: Meta,
+) -> Result<Array> {
+    let axis = axis_of(axis, out.shape)?;
+    let index = Index::new(index, out.shape.dim(axis))?;
+    let target = |mut place: Place| {
+        place[axis] = if whole { index.number(place[axis])? } else { index.at(place)? };
+        number_of(out.shape, place)
+    };
+    let targets: Option<Vec<usize>> = places(source.shape()).map(target).collect();
+    let targets = targets.ok_or(KernelError::Bounds("an element for outside the result"))?;
+    match (Values::of(x)?, Values::of(source)?) {
+        (Values::Real(v), Values::Real(s)) => {
+            let product = |a, b| a * b;
+            Values::Real(combined(v, &s, &targets, [product, larger, smaller], how))
+        }
+        (Values::Whole(v), Values::Whole(s)) => {
+            Values::Whole(combined(v, &s, &targets, [i64::wrapping_mul, larger, smaller], how))
+        }
+        (Values::Truth(v), Values::Truth(s)) => {
+            let both = |a, b| a && b;
+            Values::Truth(combined(v, &s, &targets, [both, larger, smaller], how))
+        }
+        _ => return Err(KernelError::Type("a scatter of elements of another type")),
+    }
+    .into_array(out)
+}
+
+/// `f` is the product, the larger and the smaller of two.
+fn combined<T: Copy>(
+    mut v: Vec<T>,
+    source: &[T],
+    targets: &[usize],
+    [times, larger, smaller]: [fn(T, T) -> T; 3],
+    how: Combine,
+) -> Vec<T> {
+    for (&s, &target) in source.iter().zip(targets) {
+        v[target] = match how {
+            Combine::Write => s,
+            Combine::Prod => times(v[target], s),
+            Combine::Max => larger(v[target], s),
+            Combine::Min => smaller(v[target], s),
+        };
+    }
+    v
+}
+
+/// The same indices, of which all must be in `0..size`; those from `-size` on count from the end
+/// where `negative`.
+pub(super) fn within(size: usize, negative: bool, x: &Array, out: Meta) -> Result<Array> {
+    let check = |(position, value): (usize, i64)| {
+        let wrapped = if negative && value < 0 { value.wrapping_add(size as i64) } else { value };
+        match usize::try_from(wrapped) {
+            Ok(index) if index < size => Ok(wrapped),
+            _ => Err(KernelError::Index { position, value, size }),
+        }
+    };
+    let checked = elements::<i64>(x)?.into_iter().enumerate().map(check);
+    Values::Whole(checked.collect::<Result<_>>()?).into_array(out)
 }

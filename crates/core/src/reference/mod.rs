@@ -87,6 +87,10 @@ pub(crate) fn eval(
         (Op::IndexAdd { axis }, [x, index]) => indexing::index_add(*axis, x, index, out),
 
         (Op::Scan { kind, axis, reverse }, ins) => scan::scan(*kind, *axis, *reverse, ins, out),
+        (Op::Scatter { axis, how, whole }, [x, index, source]) => {
+            indexing::scatter((*how, *whole), *axis, [x, index, source], out)
+        }
+        (Op::Within { size, negative }, [x]) => indexing::within(*size, *negative, x, out),
         (Op::Argsort { descending }, [x]) => sort::argsort(*descending, x, out),
         (Op::Search { right }, [sorted, values]) => sort::search(*right, sorted, values, out),
 

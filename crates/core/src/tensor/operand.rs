@@ -115,7 +115,7 @@ pub(crate) fn number(value: f64, dtype: DType, place: &'static Location<'static>
 
 /// A Rust number as a scalar tensor. Run-time numbers travel as f64; an integer that is too large
 /// for that is data.
-fn number_of(arg: &Arg<'_>, to: DType, place: &'static Location<'static>) -> Tensor {
+pub(crate) fn number_of(arg: &Arg<'_>, to: DType, place: &'static Location<'static>) -> Tensor {
     match arg {
         Arg::Integer(v) if !fits(*v, to) => {
             let error = Error::new(Code::DType, format!("the number {v} does not fit in {to}"))
@@ -278,7 +278,13 @@ pub(crate) fn ternary(op: Ternary, a: Arg<'_>, b: Arg<'_>, c: Arg<'_>) -> Tensor
 pub trait Axes {
     #[doc(hidden)]
     fn mask(&self, rank: usize) -> Result<AxisMask, isize>;
+    /// In the order in which they are given.
+    #[doc(hidden)]
+    fn list(&self) -> AxisList;
 }
+
+/// Axes as they were written.
+pub(crate) type AxisList = smallvec::SmallVec<[isize; 8]>;
 
 fn add_axis(mask: &mut AxisMask, axis: isize, rank: usize) -> Result<(), isize> {
     if on_scalar(axis, rank) {
@@ -313,6 +319,9 @@ macro_rules! axes {
                 add_axis(&mut mask, *self as isize, rank)?;
                 Ok(mask)
             }
+            fn list(&self) -> AxisList {
+                AxisList::from_slice(&[*self as isize])
+            }
         }
         impl Axes for &[$t] {
             fn mask(&self, rank: usize) -> Result<AxisMask, isize> {
@@ -322,10 +331,16 @@ macro_rules! axes {
                 }
                 Ok(mask)
             }
+            fn list(&self) -> AxisList {
+                self.iter().map(|&axis| axis as isize).collect()
+            }
         }
         impl<const N: usize> Axes for [$t; N] {
             fn mask(&self, rank: usize) -> Result<AxisMask, isize> {
                 self.as_slice().mask(rank)
+            }
+            fn list(&self) -> AxisList {
+                self.as_slice().list()
             }
         }
     )*};

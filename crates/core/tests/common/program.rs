@@ -380,7 +380,7 @@ impl Machine {
         };
         let (mut x, mut y) = (lift(x), lift(y));
         if p % 3 == 0 && y.rank() >= 2 {
-            y = derived(&y, y.t.t(), "t()");
+            y = derived(&y, y.t.mT(), "mT()");
         }
         let inner = if y.rank() == 1 { 0 } else { y.rank() - 2 };
         let (i, j) = (x.dims()[x.rank() - 1], y.dims()[inner]);
@@ -413,9 +413,9 @@ impl Machine {
             }
         } else if p % 8 == 1 && y.rank() == 2 && !self.smooth {
             let bias = Tensor::from(vec![0.0213f32; y.dims()[1]]).cast(x.t.dtype().unwrap());
-            z = x.t.linear(y.t.t(), Some(&bias as &dyn Operand)).relu();
+            z = x.t.linear(y.t.mT(), Some(&bias as &dyn Operand)).relu();
             b += 0.1;
-            text = format!("{n}.linear({m}.t(), Some(&[0.0213; ..])).relu()");
+            text = format!("{n}.linear({m}.mT(), Some(&[0.0213; ..])).relu()");
         }
         self.push(z, b, text);
     }
@@ -425,7 +425,7 @@ impl Machine {
         let seed = Machine::pick(&self.ints, code);
         let n = shape.iter().product::<usize>() as i64;
         let base = Tensor::arange(0, n) * 7 + seed.t.sum();
-        let index = (base % below as i64).view_as(Shape::new(shape));
+        let index = (base % below as i64).reshape_to(Shape::new(shape));
         (index, format!("index({}, below {below})", seed.name))
     }
 
@@ -696,7 +696,7 @@ fn ramp(like: &Val) -> Tensor {
     let n = like.numel();
     let step = 0.4737 / n.max(1) as f64;
     let flat = Tensor::arange(0, n as i64).cast(like.t.dtype().unwrap()) * step;
-    flat.view_as(like.shape())
+    flat.reshape_to(like.shape())
 }
 
 fn ones(dims: &[usize], like: &Val) -> Tensor {

@@ -153,10 +153,6 @@ pub(crate) fn rank(x: &Tensor) -> usize {
     x.shape().map_or(0, |s| s.rank())
 }
 
-pub(crate) fn dims(x: &Tensor) -> Vec<usize> {
-    x.shape().map_or(Vec::new(), |s| s.dims().to_vec())
-}
-
 pub(crate) fn one(t: Tensor) -> Out {
     Ok(vec![t])
 }

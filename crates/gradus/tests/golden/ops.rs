@@ -21,6 +21,7 @@ macro_rules! binary {
 }
 
 mod activations;
+mod arranging;
 mod creation;
 mod elementwise;
 mod indexing;
@@ -37,7 +38,7 @@ mod sorting;
 use crate::compare::{self, deviation, list};
 use crate::harness::{Call, Family, Line, Out, Outcome, Report, guarded, text};
 use crate::store::{Files, Store, index};
-use gradus::{Code, Error, Tensor};
+use gradus::Tensor;
 use serde_json::Value;
 use std::path::Path;
 
@@ -49,6 +50,7 @@ pub(crate) fn lines() -> Vec<Line> {
         reductions::lines(),
         scans::lines(),
         movement::lines(),
+        arranging::lines(),
         indexing::lines(),
         sorting::lines(),
         products::lines(),
@@ -135,27 +137,6 @@ pub(crate) fn compared(
     };
     if let Some(left) = call.ignored() {
         return Ok(Outcome::OutOfScope(left));
-    }
-    let scalar_axis =
-        |e: &Error| e.code() == Code::Shape && e.title().ends_with("does not exist in []");
-    if let Some(Err(error)) = outputs.iter().map(Tensor::check).find(|c| c.is_err())
-        && scalar_axis(&error)
-    {
-        return Ok(Outcome::OutOfScope("PyTorch lets a scalar have an axis 0".into()));
-    }
-    let total = compare::outputs(store, v, &outputs, tolerances.0.max(deviation(v, 0)))?;
-    let gradients = compare::gradients(total.as_ref())?;
-    let tolerance = tolerances.1.max(deviation(v, 1));
-    let of_inputs = ["grads", "input_grads"].iter().flat_map(|key| list(&v[key]));
-    for entry in of_inputs {
-        let of = entry["of"].as_str().ok_or("a gradient of nothing")?;
-        let have = gradients.as_ref().and_then(|g| g.of(&store.tensor(of).ok()?));
-        compare::gradient(store, of, have, &store.array(of)?, &entry["grad"], tolerance)?;
-    }
-    for (name, grad) in v["param_grads"].as_object().into_iter().flatten() {
-        let of = text(&v["state"][name]);
-        let have = gradients.as_ref().and_then(|g| g.of(&store.tensor(of).ok()?));
-        compare::gradient(store, name, have, &store.array(of)?, grad, tolerance)?;
     }
     Ok(Outcome::Passed)
 }

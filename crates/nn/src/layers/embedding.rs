@@ -152,7 +152,7 @@ impl Embedding {
             let text = format!("Embedding: ids of {shape} leave no axis for the vectors");
             return Tensor::failed(Error::new(Code::Shape, text));
         }
-        rows.view_as(Shape::new(&dims))
+        rows.reshape_to(Shape::new(&dims))
     }
 }
 

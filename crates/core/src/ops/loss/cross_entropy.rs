@@ -131,8 +131,8 @@ fn rows_of(x: &Tensor) -> Tensor {
         _ => {
             let (batch, classes) = (shape.dim(0), shape.dim(1));
             let rest: usize = shape.dims().iter().skip(2).product();
-            let turned = x.view_as(Shape::new(&[batch, classes, rest])).transpose(1, 2);
-            turned.view_as(Shape::new(&[batch * rest, classes]))
+            let turned = x.reshape_to(Shape::new(&[batch, classes, rest])).transpose(1, 2);
+            turned.reshape_to(Shape::new(&[batch * rest, classes]))
         }
     }
 }
@@ -161,7 +161,7 @@ fn ids_of(what: &str, x: &Tensor, target: &Tensor) -> Loss {
         return Err(wrong_shapes(title, help));
     }
     let flat = Shape::new(&[ids.shape.numel()]);
-    Ok(target.view_as(flat))
+    Ok(target.reshape_to(flat))
 }
 
 /// The weight of each row, 0 for those that do not count; nothing if all count alike.
@@ -200,7 +200,7 @@ fn reduced(rows: Tensor, counts: Option<&Tensor>, reduction: Reduction, shape: S
     match (reduction, counts) {
         (Reduction::Mean, Some(counts)) => rows.sum() / counts.sum(),
         (Reduction::Mean | Reduction::Sum, _) => reduction.of(&rows),
-        _ => reduction.of(&rows.view_as(shape)),
+        _ => reduction.of(&rows.reshape_to(shape)),
     }
 }
 

@@ -446,7 +446,7 @@ fn multilabel(x: &Tensor, target: &Tensor, reduction: Reduction) -> Loss {
     let before = places.unsqueeze(1).le(&places).cast(dtype);
     let negative = ids.lt(0).cast(dtype);
     let negative = if shape.rank() == 1 { negative.unsqueeze(0) } else { negative };
-    let counts = negative.matmul(before).view_as(shape).eq(0.0);
+    let counts = negative.matmul(before).reshape_to(shape).eq(0.0);
     let safe = counts.where_(&ids, 0);
     let right = counts.unsqueeze(-1) & safe.unsqueeze(-1).eq(&places);
     let right = right.cast(dtype).sum_dim(-2).gt(0.0);

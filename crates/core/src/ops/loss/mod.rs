@@ -100,7 +100,7 @@ fn matched(what: &str, x: &Tensor, target: &Tensor) -> Loss {
     }
     let help = if a.shape.numel() == b.shape.numel() {
         format!(
-            "`target.view_as(..)` or `prediction.squeeze(-1)` makes them equal; \
+            "`target.reshape_to(..)` or `prediction.squeeze(-1)` makes them equal; \
              broadcasting would compare all {} pairs",
             a.shape.broadcast(&b.shape).map_or(0, |s| s.numel())
         )

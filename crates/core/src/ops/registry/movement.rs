@@ -61,9 +61,7 @@ pub(super) fn rows() -> Vec<OpRow> {
                         used(v[0].slice(1, 1, 5, 1).reshape([2, 8]))
                     }),
                     Sample::new("empty", vec![any(&[0, 4], 1)], |v| v[0].reshape([2, 0, 7])),
-                    Sample::new("known shape", vec![any(&[2, 3], 1)], |v| {
-                        v[0].view_as([3, 2].into())
-                    }),
+                    Sample::new("known shape", vec![any(&[2, 3], 1)], |v| v[0].reshape_to([3, 2])),
                 ]);
                 samples
             },
@@ -182,7 +180,8 @@ pub(super) fn rows() -> Vec<OpRow> {
                         "transpose: axis 2",
                         Tensor::zeros([2, 3]).transpose(0, 2)
                     ),
-                    fails!("a vector", Shape, "transpose: axis -2", Tensor::zeros([3]).t()),
+                    fails!("a vector", Shape, "mT: needs", Tensor::zeros([3]).mT()),
+                    fails!("a batch", Shape, "t: takes a matrix", Tensor::zeros([2, 2, 2]).t()),
                 ]
             },
         ),

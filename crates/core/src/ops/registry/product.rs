@@ -106,8 +106,8 @@ pub(super) fn rows() -> Vec<OpRow> {
                         Tensor::zeros([2, 3])
                             .linear(Tensor::zeros([4, 3]), Some(&Tensor::zeros([3])))
                     }),
-                    fails!("a weight without axes", Shape, "axis -2", {
-                        Tensor::zeros([2, 3]).linear(Tensor::zeros([3]), None)
+                    fails!("a weight without axes", Shape, "needs matrices", {
+                        Tensor::zeros([2, 3]).linear(Tensor::zeros(()), None)
                     }),
                 ]
             },
@@ -117,7 +117,7 @@ pub(super) fn rows() -> Vec<OpRow> {
 
 fn matmul() -> Vec<Sample> {
     let run: Call = |v| v[0].matmul(&v[1]);
-    let both: Call = |v| v[0].t().matmul(v[1].t());
+    let both: Call = |v| v[0].mT().matmul(v[1].mT());
     let pair = |label, a: &[usize], b: &[usize], call| {
         Sample::new(label, vec![any(a, 1), any(b, 2)], call)
     };

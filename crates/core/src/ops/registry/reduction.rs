@@ -221,7 +221,7 @@ pub(super) fn rows() -> Vec<OpRow> {
             ],
             Some("ArgMax"),
             Gradient::None("the result is a position"),
-            || positions(|v| v[0].argmax(0), |v| v[0].argmax(-1), |v| v[0].t().argmax(1)),
+            || positions(|v| v[0].argmax(0), |v| v[0].argmax(-1), |v| v[0].mT().argmax(1)),
             || {
                 vec![
                     fails!("of nothing", Shape, "argmax: nothing", Tensor::zeros([2, 0]).argmax(1)),
@@ -239,7 +239,7 @@ pub(super) fn rows() -> Vec<OpRow> {
             ],
             Some("ArgMin"),
             Gradient::None("the result is a position"),
-            || positions(|v| v[0].argmin(0), |v| v[0].argmin(-1), |v| v[0].t().argmin(1)),
+            || positions(|v| v[0].argmin(0), |v| v[0].argmin(-1), |v| v[0].mT().argmin(1)),
             || vec![fails!("no such axis", Shape, "argmin: axis 1", Tensor::zeros([2]).argmin(1))],
         ),
         row(
