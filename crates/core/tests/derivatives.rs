@@ -32,17 +32,8 @@ fn close(a: &Tensor, b: &Tensor) {
 /// `f` of each sample of a batch, stacked.
 fn in_a_loop(f: impl Fn(&Tensor) -> Tensor, x: &Tensor) -> Tensor {
     let n = x.shape().unwrap().dim(0);
-    let rows: Vec<Tensor> = (0..n).map(|i| f(&x.select(0, i))).collect();
+    let rows: Vec<Tensor> = (0..n).map(|i| f(&x.select(0, i as isize))).collect();
     Tensor::stack(&rows.iter().collect::<Vec<_>>(), 0)
-}
-
-trait Select {
-    fn select(&self, axis: isize, i: usize) -> Tensor;
-}
-impl Select for Tensor {
-    fn select(&self, axis: isize, i: usize) -> Tensor {
-        self.narrow(axis, i, 1).squeeze(axis)
-    }
 }
 
 /// A net with every weight in one vector: 3 -> 4 -> 2.
@@ -69,7 +60,7 @@ fn jacobians_are_the_same_by_rows_and_columns_and_right() {
             net(&Tensor::exact([24], &v), &x)
         };
         let slope = values(&((step(h) - step(-h)) / (2.0 * h)));
-        let column = values(&j.select(2, k));
+        let column = values(&j.select(2, k as isize));
         for (a, b) in slope.iter().zip(column) {
             assert!((a - b).abs() < 1e-8, "{a} and {b}");
         }
@@ -172,8 +163,8 @@ fn per_sample_gradients_are_those_of_a_loop() {
     let grads = per_sample_gradients(&[&w, &unused], loss, &[&x, &t]).unwrap();
     let all = grads.get(&w).unwrap();
     for i in 0..6 {
-        let one = loss(&[x.select(0, i), t.select(0, i)]);
-        close(&all.select(0, i), &one.grad(&w.tensor()).unwrap());
+        let one = loss(&[x.select(0, i as isize), t.select(0, i as isize)]);
+        close(&all.select(0, i as isize), &one.grad(&w.tensor()).unwrap());
     }
     assert_eq!(values(grads.get(&unused).unwrap()), [0.0; 12]);
     // Class ids are data of a sample like any other.

@@ -138,6 +138,20 @@ pub(crate) fn compared(
     if let Some(left) = call.ignored() {
         return Ok(Outcome::OutOfScope(left));
     }
+    let total = compare::outputs(store, v, &outputs, tolerances.0.max(deviation(v, 0)))?;
+    let gradients = compare::gradients(total.as_ref())?;
+    let tolerance = tolerances.1.max(deviation(v, 1));
+    let of_inputs = ["grads", "input_grads"].iter().flat_map(|key| list(&v[key]));
+    for entry in of_inputs {
+        let of = entry["of"].as_str().ok_or("a gradient of nothing")?;
+        let have = gradients.as_ref().and_then(|g| g.of(&store.tensor(of).ok()?));
+        compare::gradient(store, of, have, &store.array(of)?, &entry["grad"], tolerance)?;
+    }
+    for (name, grad) in v["param_grads"].as_object().into_iter().flatten() {
+        let of = text(&v["state"][name]);
+        let have = gradients.as_ref().and_then(|g| g.of(&store.tensor(of).ok()?));
+        compare::gradient(store, name, have, &store.array(of)?, grad, tolerance)?;
+    }
     Ok(Outcome::Passed)
 }
 
