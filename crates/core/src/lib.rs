@@ -47,7 +47,7 @@ pub use ops::masks::Unique;
 pub use ops::pad::Pad;
 pub use ops::scatter::ScatterReduce;
 pub use ops::update::{Pointwise, Rule, UpdateGroup};
-pub use ops::{Contracted, CustomOp, Meta, Number, checkpoint, custom_gradient};
+pub use ops::{Contracted, CustomOp, Meta, Number, Quantile, checkpoint, custom_gradient};
 pub use param::{Buffer, Param, snapshot};
 pub use plan::cache::{CacheStats, plan_cache};
 pub use random::{

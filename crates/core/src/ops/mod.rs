@@ -34,6 +34,7 @@ pub mod loss;
 pub(crate) mod masks;
 pub(crate) mod matmul;
 pub(crate) mod movement;
+pub(crate) mod order;
 pub(crate) mod pad;
 pub(crate) mod products;
 pub(crate) mod random;
@@ -56,6 +57,7 @@ pub use checkpoint::checkpoint;
 pub use creation::Number;
 pub use custom::CustomOp;
 pub use custom_gradient::custom_gradient;
+pub use order::Quantile;
 pub use products::Contracted;
 pub use update::{Pointwise, Rule};
 

@@ -29,6 +29,7 @@ mod layers;
 mod linalg;
 mod losses;
 mod movement;
+mod order_statistics;
 pub(crate) mod out_of_scope;
 mod products;
 mod reductions;
@@ -52,6 +53,7 @@ pub(crate) fn lines() -> Vec<Line> {
         movement::lines(),
         arranging::lines(),
         indexing::lines(),
+        order_statistics::lines(),
         sorting::lines(),
         products::lines(),
         linalg::lines(),

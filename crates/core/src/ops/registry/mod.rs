@@ -16,6 +16,7 @@ mod indexing;
 mod loss;
 mod losses;
 mod movement;
+mod order;
 mod product;
 mod random;
 mod reduction;
@@ -171,6 +172,7 @@ pub fn rows() -> &'static [OpRow] {
             reduction::rows(),
             statistics::rows(),
             scan::rows(),
+            order::rows(),
             product::rows(),
             contraction::rows(),
             movement::rows(),
