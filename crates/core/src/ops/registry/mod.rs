@@ -8,6 +8,7 @@
 
 mod activation;
 mod arithmetic;
+mod arranging;
 mod arrays;
 mod contraction;
 mod creation;
@@ -17,6 +18,7 @@ mod loss;
 mod losses;
 mod movement;
 mod order;
+mod places;
 mod product;
 mod random;
 mod reduction;
@@ -178,6 +180,8 @@ pub fn rows() -> &'static [OpRow] {
             movement::rows(),
             indexing::rows(),
             subscript::rows(),
+            arranging::rows(),
+            places::rows(),
             sort::rows(),
             loss::rows(),
             losses::rows(),
