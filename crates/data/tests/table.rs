@@ -436,3 +436,37 @@ fn the_schema_is_a_table() {
     assert_eq!(t.schema().left_out().count(), 1);
     assert!(matches!(t.schema().columns()[0].role, Role::Number { indicator: true }));
 }
+
+#[test]
+fn codes_with_a_few_texts_are_categories_and_numbers_with_a_few_texts_are_mistakes() {
+    let with = |text: &str, every: usize, n: usize, numbers: usize| {
+        let cell =
+            |i: usize| if i % every == 1 { text.to_owned() } else { (i % numbers).to_string() };
+        kinds(&rows("x,y", n, |i| format!("{},{}", cell(i), i % 2)))[0]
+    };
+    assert_eq!(with("3+", 12, 600, 3), Kind::Category);
+    assert_eq!(with("1x", 300, 600, 3), Kind::Mixed);
+    assert_eq!(with("1x", 50, 600, 100), Kind::Mixed);
+    assert_eq!(kinds("x,y\n1.5,0\n2,1\noops,0\n4,1\n5,0\n")[0], Kind::Mixed);
+}
+
+#[test]
+fn an_infinite_column_that_is_left_out_does_no_harm() {
+    let text = rows("x,z,y", 30, |i| {
+        format!("{},{},{}", i * i, if i == 2 { "inf".to_owned() } else { i.to_string() }, i % 2)
+    });
+    let t = table(text);
+    assert!(t.task(&TaskOptions::new()).is_err());
+    let p = t.task(&TaskOptions::new().leave_out(["z"])).unwrap().prepare(NONE, 0).unwrap();
+    let json = p.encoder.to_json().unwrap();
+    assert_eq!(gradus_data::table::Encoder::from_json(&json, "json").unwrap(), p.encoder);
+}
+
+#[test]
+fn the_example_of_every_error_says_what_to_do() {
+    for error in
+        [fails("a,b\n1,2\n3\n"), fails("a,b\n1,\"2\n"), fails(&b"a,b\n1,\xff\n"[..]), fails("")]
+    {
+        assert!(error.advice().is_some(), "{error}");
+    }
+}

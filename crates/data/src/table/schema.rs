@@ -19,7 +19,7 @@ pub enum Kind {
     Text,
     /// Dates or times.
     Date,
-    /// Numbers and, in at most one row of ten, other text.
+    /// Numbers with other text in a few rows.
     Mixed,
     /// One value in every row.
     Constant,
@@ -86,7 +86,7 @@ impl ColumnInfo {
         self.distinct
     }
 
-    /// Smallest and largest number.
+    /// Smallest and largest number; `None` for text, and when one is infinite.
     pub fn range(&self) -> Option<(f64, f64)> {
         self.range
     }

@@ -45,8 +45,9 @@ struct WordStats {
     full_at: usize,
     dates: bool,
     yes_no: bool,
-    /// Rows whose word is a number.
+    /// Rows whose word is a number, and how many different ones.
     numbers: usize,
+    number_words: usize,
     first_text: Option<(usize, String)>,
 }
 
@@ -88,7 +89,8 @@ impl Stats {
             examples: Vec::new(),
         };
         if let (Some(numbers), true) = (&self.numbers, present > 0) {
-            info.range = Some((numbers.min, numbers.max));
+            let finite = numbers.min.is_finite() && numbers.max.is_finite();
+            info.range = finite.then_some((numbers.min, numbers.max));
             info.integers = numbers.integers;
             info.distinct = numbers.few.get().map(|few| few.len());
             info.kind = match info.distinct {
@@ -181,6 +183,7 @@ impl WordStats {
             dates: true,
             yes_no: true,
             numbers: 0,
+            number_words: 0,
             first_text: None,
         }
     }
@@ -191,6 +194,7 @@ impl WordStats {
             present += count as usize;
             let row = first_row + first as usize;
             let full = self.seen.len() >= MOST_WORDS;
+            let before = self.seen.len();
             match self.seen.get_mut(word) {
                 Some((total, _)) => *total += u64::from(count),
                 None if full => {
@@ -207,6 +211,7 @@ impl WordStats {
             self.yes_no = self.yes_no && yes_or_no(word).is_some();
             if number(word.as_bytes(), decimal_comma).is_some() {
                 self.numbers += count as usize;
+                self.number_words += self.seen.len() - before;
             } else if self.first_text.as_ref().is_none_or(|&(earlier, _)| row < earlier) {
                 self.first_text = Some((row, shorten(word)));
             }
@@ -225,13 +230,24 @@ impl WordStats {
             Kind::Constant
         } else if self.yes_no && both() {
             Kind::Bool
-        } else if self.first_text.is_some() && self.numbers as f64 >= MOSTLY * present as f64 {
+        } else if self.is_mixed(present) {
             Kind::Mixed
         } else if self.is_free_text(present) {
             Kind::Text
         } else {
             Kind::Category
         }
+    }
+
+    /// A column of numbers with mistakes in it, not codes of which some happen to be numbers
+    /// (`0`, `1`, `2`, `3+`): nearly all rows are numbers, and the numbers are many or the other
+    /// rows very few.
+    fn is_mixed(&self, present: usize) -> bool {
+        let others = present - self.numbers.min(present);
+        let nearly = self.numbers as f64 >= MOSTLY * present as f64;
+        let many = self.number_words > 20 || 2 * self.number_words > self.numbers;
+        let one = others == 1 && self.numbers >= 4;
+        others > 0 && ((nearly && (many || others * 100 < present)) || (one && many))
     }
 
     /// Nearly all different: names, descriptions, identifiers. Nothing can be learned of a value
