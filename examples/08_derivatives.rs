@@ -55,7 +55,7 @@ fn polar() -> gradus::Result<()> {
 fn sharpness() -> gradus::Result<()> {
     gradus::seed(7);
     let model = seq![Linear::new(8, 16), Tanh, Linear::new(16, 3)];
-    let (x, y) = (Tensor::randn([64, 8]), Tensor::from(vec![0i64, 1, 2, 1].repeat(16)));
+    let (x, y) = (Tensor::randn([64, 8]), Tensor::from([0i64, 1, 2, 1].repeat(16)));
     let loss = model.forward(&x).cross_entropy(&y);
     let params = model.parameters();
     let mut v = Gradients::from_pairs(params.iter().map(|p| (p, Tensor::randn(p.shape()))));

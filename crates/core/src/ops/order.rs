@@ -222,7 +222,7 @@ impl Tensor {
         let (late, early) =
             (values.slice(s.axis, 1, isize::MAX, 1), values.slice(s.axis, 0, -1, 1));
         let goes_on = late.eq(&early).cast(DType::F64);
-        let start = values.narrow(s.axis, 0, 1).ne(&values.narrow(s.axis, 0, 1)).cast(DType::F64);
+        let start = values.narrow(s.axis, 0, 1).ne(values.narrow(s.axis, 0, 1)).cast(DType::F64);
         let decay = Tensor::concat(&[&(start * 0.0), &goes_on], s.axis);
         let one = (&decay * 0.0) + 1.0;
         let run = one.linear_recurrence(&decay, s.axis);

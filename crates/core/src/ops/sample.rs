@@ -111,7 +111,7 @@ impl Tensor {
         };
         let weights = self.to_array()?.to_f64();
         let draws = if replacement { count } else { n };
-        let total = rows.checked_mul(draws).unwrap_or(usize::MAX);
+        let total = rows.saturating_mul(draws);
         let noise = uniforms(total)?;
         let out_shape = if shape.rank() == 2 { vec![rows, count] } else { vec![count] };
         let mut out = Vec::new();

@@ -131,7 +131,7 @@ impl Tensor {
     fn embed(&self, how: How, parts: &Parts, value: &Tensor) -> Tensor {
         let shape = self.peek().shape;
         let counts: Vec<usize> = parts.spans.iter().map(|s| s.1).collect();
-        let mut wide = value.view_as(counts.as_slice().into());
+        let mut wide = value.reshape_to(counts.as_slice());
         let mut inside: Option<Tensor> = None;
         for (axis, &(start, count, step)) in parts.spans.iter().enumerate() {
             let size = shape.dim(axis);
@@ -150,7 +150,7 @@ impl Tensor {
                 }
                 let mut dims = vec![1; shape.rank()];
                 dims[axis] = size;
-                let taken = Tensor::from(taken).view_as(dims.into());
+                let taken = Tensor::from(taken).reshape_to(dims);
                 inside = Some(match inside {
                     Some(inside) => &inside & &taken,
                     None => taken,

@@ -269,7 +269,7 @@ impl Parts {
                 };
             }
         }
-        view.view_as(self.dims.as_slice().into())
+        view.reshape_to(self.dims.as_slice())
     }
 }
 
@@ -367,7 +367,7 @@ impl Merge {
     /// The axes with picks as one axis, at `place`.
     #[track_caller]
     pub(super) fn merge(&self, view: &Tensor) -> Tensor {
-        view.reordered(&self.order).view_as(self.with(&[self.size()]))
+        view.reordered(&self.order).reshape_to(self.with(&[self.size()]))
     }
 
     /// The view again from a merged tensor.
@@ -377,7 +377,7 @@ impl Merge {
         for (i, &a) in self.order.iter().enumerate() {
             back[a] = i;
         }
-        merged.view_as(self.with(&self.picked)).reordered(&back)
+        merged.reshape_to(self.with(&self.picked)).reordered(&back)
     }
 
     /// The shape of the result.
@@ -388,13 +388,13 @@ impl Merge {
     /// The merged axis, now of picked places, as the axes of the picks' common shape.
     #[track_caller]
     fn spread(&self, picked: &Tensor) -> Tensor {
-        picked.view_as(self.shape())
+        picked.reshape_to(self.shape())
     }
 
     /// The other way round: a value of the result's shape with its picked places on one axis.
     #[track_caller]
     pub(super) fn gathered(&self, value: &Tensor) -> Tensor {
-        value.view_as(self.with(&[self.common.numel()]))
+        value.reshape_to(self.with(&[self.common.numel()]))
     }
 
     /// The known positions on the merged axis, if all are known.
@@ -453,7 +453,7 @@ impl Merge {
 
     #[track_caller]
     fn flat(&self, ids: &Tensor) -> Tensor {
-        ids.broadcast_to(self.common).view_as([self.common.numel()].into())
+        ids.broadcast_to(self.common).reshape_to([self.common.numel()])
     }
 }
 

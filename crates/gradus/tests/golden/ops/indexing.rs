@@ -1,7 +1,7 @@
 //! Indexing, gathering, scattering, masks.
 
 use crate::harness::Family::{Exact, Sums};
-use crate::harness::{Arg, Call, Line, Out, one, rank};
+use crate::harness::{Arg, Call, Line, Out, one};
 use gradus::{By, DType, Ellipsis, IndexItem, Operand, ScatterReduce, Tensor};
 
 /// How PyTorch's functions of this family are written here.
