@@ -54,5 +54,5 @@ pub use random::{
     Rng, RngState, Stream, init_normal, init_uniform, rng_state, seed, set_rng_state,
 };
 pub use tensor::{
-    Axes, By, Ellipsis, Index, IndexItem, Literal, NewAxis, Operand, Rows, Span, Tensor,
+    Axes, By, Ellipsis, Index, IndexItem, Literal, NewAxis, Operand, Rows, Span, Tensor, span,
 };

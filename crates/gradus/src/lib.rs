@@ -46,7 +46,7 @@ pub use gradus_core::{
     check_mode, checkpoint, custom_gradient, eager, error, evaluation, explain, f16, inference,
     init_normal, init_uniform, is_training, isa, live_nodes, no_grad, ops, pending_tensors,
     plan_cache, release_memory, rng_state, seed, set_rng_state, set_split_all, set_threads,
-    snapshot, step, sync, threads, training,
+    snapshot, span, step, sync, threads, training,
 };
 
 /// Derivatives as functions of functions (`grad`, `jvp`, `hessian`, `vmap`, ..), and for all

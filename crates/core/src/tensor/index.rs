@@ -37,6 +37,20 @@ pub struct Span {
     pub(super) step: isize,
 }
 
+/// The positions from `start` up to, not including, `end`; negative ends count from the size.
+///
+/// The same as `start..end`, for literals such as `1..-1`, which clippy takes for a mistake.
+///
+/// ```
+/// use gradus_core::{Tensor, span};
+/// let x = Tensor::arange(0, 5);
+/// assert_eq!(x.i(span(1, -1)).to_vec::<i64>()?, [1, 2, 3]);
+/// # Ok::<(), gradus_core::Error>(())
+/// ```
+pub fn span(start: isize, end: isize) -> IndexItem {
+    IndexItem::Span(Span { start: Some(start), end: Some(end), inclusive: false, step: 1 })
+}
+
 impl Span {
     /// First position, number of positions and step on an axis of that size.
     pub(super) fn on(&self, size: usize) -> (usize, usize, isize) {

@@ -22,7 +22,7 @@ use crate::graph::shape::Shape;
 use crate::ops::{Meta, Op};
 
 pub use create::Literal;
-pub use index::{By, Ellipsis, Index, IndexItem, NewAxis, Span};
+pub use index::{By, Ellipsis, Index, IndexItem, NewAxis, Span, span};
 pub use operand::{Axes, Operand};
 pub(crate) use operand::{binary, ternary};
 pub use rows::Rows;

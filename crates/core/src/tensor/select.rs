@@ -19,6 +19,7 @@ impl Tensor {
     /// |---|---|
     /// | `2`, `-1` | one position; the axis disappears |
     /// | `1..3`, `..3`, `-3..`, `..=-2`, `..` | a range; ends are limited to the axis |
+    /// | `span(1, -1)` | as `1..-1`, which clippy takes for a mistake |
     /// | `(..).by(2)`, `(5..).by(-1)` | every second position, backwards |
     /// | `[0, 3]`, `&ids` | those positions, also several times; negative ones count from the end |
     /// | `&mask` | where the mask is true; it takes as many axes as it has |

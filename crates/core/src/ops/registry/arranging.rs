@@ -359,14 +359,19 @@ pub(super) fn rows() -> Vec<OpRow> {
         row(
             ["unique", "x.unique()", "the different elements in order; reads x", "torch.unique"],
             || {
-                of(&[
+                let mut samples = of(&[
                     ("elements", &[3, 4], |v| v[0].unique().values),
                     ("slices", &[4, 2], |v| v[0].unique_dim(0).values),
                     ("runs", &[5], |v| v[0].unique_consecutive().values),
                     ("runs of slices", &[2, 5], |v| v[0].unique_consecutive_dim(1).values),
+                ]);
+                let whole = of(&[
                     ("positions", &[3, 4], |v| v[0].floor().unique().inverse),
                     ("counts", &[3, 4], |v| v[0].floor().unique_dim(1).counts),
-                ])
+                ]);
+                // Positions and counts have no gradient.
+                samples.extend(whole.into_iter().map(Sample::kinks));
+                samples
             },
             || {
                 vec![fails!("no such axis", Shape, "unique_dim: axis 1", {
