@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""Gradus against PyTorch and JAX, interleaved.
+"""Gradus against PyTorch, JAX, Burn and Candle, interleaved.
 
 Each round runs Gradus, then every peer, one process each, so that a machine whose speed drifts
 slows all of them alike. Printed: medians, spread (max - min over median) and, per peer, the median
 of the ratios round by round.
 
+`run.sh` sets everything up and calls this. By hand:
+
     python3 -m venv VENV && VENV/bin/pip install numpy torch==2.13.0 jax optax
     cargo build --release
+    (cd benches/peers/rust && RUSTFLAGS="-C target-cpu=native" cargo build --release)
     VENV/bin/python benches/peers/pairs.py --data FOLDER-WITH-UNCOMPRESSED-MNIST
 """
 import argparse, json, os, statistics, subprocess, sys, time
@@ -14,18 +17,20 @@ import argparse, json, os, statistics, subprocess, sys, time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 WORKLOADS = ["xor", "mlp_tabular", "mlp_mnist", "autoencoder", "infer_mlp_mnist"]
+RUST = ["burn", "candle"]
 
 
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--data", required=True, help="folder with the four uncompressed MNIST IDX files")
     p.add_argument("--workloads", default=",".join(WORKLOADS))
-    p.add_argument("--peers", default="torch,jax")
+    p.add_argument("--peers", default="torch,jax,burn,candle")
     p.add_argument("--rounds", type=int, default=9)
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--window", type=float, default=1.0)
     p.add_argument("--warmup", type=float, default=0.5)
     p.add_argument("--gradus", default=os.path.join(ROOT, "target", "release", "gradus"))
+    p.add_argument("--rust", default=os.path.join(HERE, "rust", "target", "release"), help="folder of the peers in Rust")
     p.add_argument("--pin", default=None, help="cores for taskset; default 0 for one thread")
     p.add_argument("--svg", help="also draw the ratios as a picture")
     a = p.parse_args()
@@ -33,8 +38,11 @@ def main():
     common = ["--threads", str(a.threads), "--window", str(a.window), "--windows", "1", "--warmup", str(a.warmup)]
     programs = {"gradus": [a.gradus, "bench", "--json", "--data", a.data] + common}
     for peer in a.peers.split(","):
-        programs[peer] = [sys.executable, os.path.join(HERE, f"{peer}_bench.py")] + common
-    env = dict(os.environ, PEER_DATA=a.data, OMP_NUM_THREADS=str(a.threads))
+        if peer in RUST:
+            programs[peer] = [os.path.join(a.rust, f"peer-{peer}")] + common
+        else:
+            programs[peer] = [sys.executable, os.path.join(HERE, f"{peer}_bench.py")] + common
+    env = dict(os.environ, PEER_DATA=a.data, OMP_NUM_THREADS=str(a.threads), RAYON_NUM_THREADS=str(a.threads))
     if a.threads == 1:
         env["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     print(f"{a.rounds} rounds, {a.threads} thread(s), windows of {a.window} s", flush=True)
@@ -42,12 +50,15 @@ def main():
     for workload in a.workloads.split(","):
         figures = {name: [] for name in programs}
         first = {name: [] for name in programs}
+        losses = {name: [] for name in programs}
         for _ in range(a.rounds):
             for name, command in programs.items():
                 row = run(command + ["--workload", workload], pin, env)
                 figures[name].append(rate(row, workload))
                 first[name].append(row["first_step_s"])
-        report(workload, figures, first)
+                if "final_loss" in row:
+                    losses[name].append((row.get("first_loss"), row["final_loss"]))
+        report(workload, figures, first, losses)
         bars.append((workload, {n: statistics.median(v) for n, v in figures.items()}))
     if a.svg:
         with open(a.svg, "w") as f:
@@ -56,9 +67,9 @@ def main():
 
 def draw(bars, a):
     """Speed relative to the fastest peer of each workload, as an SVG."""
-    names = {"gradus": "Gradus", "torch": "PyTorch eager", "jax": "JAX jit"}
-    colours = {"gradus": "#c2410c", "torch": "#64748b", "jax": "#94a3b8"}
-    top, row, left, width = 64, 74, 150, 470
+    names = {"gradus": "Gradus", "torch": "PyTorch eager", "jax": "JAX jit", "burn": "Burn", "candle": "Candle"}
+    colours = {"gradus": "#c2410c", "torch": "#64748b", "jax": "#94a3b8", "burn": "#a8a29e", "candle": "#d6d3d1"}
+    top, row, left, width = 64, 14 + 20 * len(bars[0][1]), 150, 470
     reach = max(v["gradus"] / max(x for n, x in v.items() if n != "gradus") for _, v in bars)
     unit = width / max(reach, 1.0)
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="760" height="{top + row * len(bars) + 16}" '
@@ -97,7 +108,7 @@ def rate(row, workload):
     return row["steps_per_cpu_s"] if row["threads"] == 1 else row["steps_per_s"]
 
 
-def report(workload, figures, first):
+def report(workload, figures, first, losses):
     ours = figures["gradus"]
     for name, values in figures.items():
         m = statistics.median(values)
@@ -106,6 +117,10 @@ def report(workload, figures, first):
         if name != "gradus":
             ratio = statistics.median(x / y for x, y in zip(ours, values))
             text += f"   gradus is {ratio:.2f} times as fast"
+        if losses[name]:
+            # Whoever computes something else is fast for a bad reason.
+            start, end = losses[name][-1]
+            text += f"   loss {'?' if start is None else format(start, '.4f')} to {end:.4f}"
         print(text, flush=True)
 
 
