@@ -195,14 +195,71 @@ fn classification_shows_every_class_under_its_own_name() {
     for word in ["2-16-2, relu", "valid.accuracy", "kind", "length", "encoder.json"] {
         assert!(inspect.out.contains(word), "no {word:?} in\n{}", inspect.out);
     }
-    // Threads, JSON and repetition change no bit.
     let hash = |extra: &str| {
         let line = format!("train flowers.csv {QUICK} --json {extra}");
         done(&succeeds(folder.path(), &line))["model_sha256"].clone()
     };
-    assert_eq!(hash("--threads 1"), hash("--threads 3"));
     assert_ne!(hash("--seed 4"), hash("--seed 5"));
     assert_ne!(hash("--split-seed 4"), hash("--split-seed 5"));
+}
+
+/// What must be the same in every run with the same arguments: the last line of `--json`, the epochs
+/// without their times, the weights of the best one, and what was predicted.
+fn bits(run: &Path, ended: &Ended) -> (Value, Vec<Value>, [Vec<u8>; 2]) {
+    let timeless = |line: &str| {
+        let mut value: Value = serde_json::from_str(line).unwrap();
+        for name in ["seconds", "run"] {
+            value.as_object_mut().unwrap().remove(name);
+        }
+        value
+    };
+    let epochs = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let files = ["model.safetensors", "predictions.csv"];
+    (
+        timeless(ended.out.lines().last().unwrap()),
+        epochs.lines().map(timeless).collect(),
+        files.map(|name| fs::read(run.join(name)).unwrap()),
+    )
+}
+
+#[test]
+fn runs_with_the_same_arguments_have_the_same_bits() {
+    let folder = temp();
+    let at = folder.path();
+    write(&folder, "flats.csv", flats(300));
+    write(&folder, "flowers.csv", flowers(300));
+    for table in ["flats", "flowers"] {
+        // Defaults: dropout, embeddings if any, early stopping, and both yardsticks.
+        let line = |name: &str, more: &str| {
+            format!("train {table}.csv --epochs 6 --json --out {table}-{name} {more}")
+        };
+        let first = succeeds(at, &line("first", "--threads 1"));
+        let first = bits(&at.join(format!("{table}-first")), &first);
+        assert_eq!(first.1.len(), 6);
+        // Several at once, with more threads than processors: nothing may depend on who is late.
+        let ways = [
+            ("again", "--threads 1", None),
+            ("two", "--threads 2", None),
+            ("many", "--threads 9", None),
+            ("split", "--threads 3", Some(("GRADUS_SPLIT", "all"))),
+            ("eager", "--threads 2", Some(("GRADUS_EAGER", "1"))),
+        ];
+        let children = ways.map(|(name, more, variable)| {
+            let mut command = gradus(at);
+            command.args(line(name, more).split(' ')).envs(variable);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            (name, command.spawn().unwrap())
+        });
+        for (name, child) in children {
+            let output = child.wait_with_output().unwrap();
+            let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+            let (out, err) = (text(output.stdout), text(output.stderr));
+            assert!(output.status.success(), "{table}, {name}: {err}");
+            let ended = Ended { code: output.status.code(), out, err };
+            let found = bits(&at.join(format!("{table}-{name}")), &ended);
+            assert!(found == first, "{table}, {name}: other bits\n{}\n{}", found.0, first.0);
+        }
+    }
 }
 
 /// The predictions of the test rows that the training process left, by row: the whole line after
