@@ -522,7 +522,7 @@ fn wrong_tables_say_what_is_wrong_and_where() {
     write(
         &folder,
         "text.csv",
-        table(&|i| if i == 40 { "n.a.!,1".into() } else { format!("{}.5,{}", i % 17, i) }),
+        table(&|i| if i == 40 { "n.a.!,1".into() } else { format!("{i}.5,{}", i % 17) }),
     );
     write(
         &folder,
