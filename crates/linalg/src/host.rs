@@ -94,24 +94,29 @@ impl Host {
                 rows(&l.l())
             }
             Host::Eigh => {
+                let (a, scale) = scaled(a);
                 // The lower triangle counts.
                 let whole = Matrix::from_fn(n, n, |i, j| a[(i.max(j), i.min(j))]);
-                let found = SymmetricEigen::try_new(whole, f64::EPSILON, 0)
+                let found = SymmetricEigen::try_new(whole, f64::EPSILON, rounds(&a))
                     .ok_or("has eigenvalues that were not found")?;
                 let order = sorted(&found.eigenvalues, false);
-                let mut out: Vec<f64> = order.iter().map(|&i| found.eigenvalues[i]).collect();
+                let value = |&i: &usize| found.eigenvalues[i] * scale;
+                let mut out: Vec<f64> = order.iter().map(value).collect();
                 let vectors = signed(&found.eigenvectors.select_columns(&order));
                 out.extend(rows(&vectors.0));
                 out
             }
             Host::Svd => {
-                let found = SVD::try_new(a.clone(), true, true, f64::EPSILON, 0)
+                let (a, scale) = scaled(a);
+                let rounds = rounds(&a);
+                let found = SVD::try_new(a, true, true, f64::EPSILON, rounds)
                     .ok_or("has singular values that were not found")?;
                 let (Some(u), Some(vt)) = (found.u, found.v_t) else {
                     return Err("has singular vectors that were not found".to_string());
                 };
                 let order = sorted(&found.singular_values, true);
-                let mut out: Vec<f64> = order.iter().map(|&i| found.singular_values[i]).collect();
+                let value = |&i: &usize| found.singular_values[i] * scale;
+                let mut out: Vec<f64> = order.iter().map(value).collect();
                 let (u, signs) = signed(&u.select_columns(&order));
                 let mut v = vt.transpose().select_columns(&order);
                 for (mut column, s) in v.column_iter_mut().zip(signs) {
@@ -122,7 +127,9 @@ impl Host {
                 out
             }
             Host::Qr => {
-                let (mut q, mut r) = a.clone().qr().unpack();
+                let (a, scale) = scaled(a);
+                let (mut q, mut r) = a.qr().unpack();
+                r *= scale;
                 for i in 0..r.nrows() {
                     if r[(i, i)] < 0.0 {
                         q.column_mut(i).neg_mut();
@@ -144,9 +151,70 @@ impl Host {
                 }
                 if self == Host::Det { vec![det] } else { vec![sign, log] }
             }
-            Host::Exp => rows(&a.exp()),
+            Host::Exp => rows(&exponential(a)?),
         })
     }
+}
+
+/// A matrix whose squares neither overflow nor vanish, and the power of two it was divided by.
+fn scaled(a: &Matrix) -> (Matrix, f64) {
+    let top = a.iter().fold(0.0f64, |top, v| top.max(v.abs()));
+    if top == 0.0 || (1e-100..1e100).contains(&top) {
+        return (a.clone(), 1.0);
+    }
+    // The exponent without the digits: dividing by it is exact.
+    let power = f64::from_bits(top.to_bits() & (0x7ff << 52)).max(f64::MIN_POSITIVE);
+    (a.map(|v| v / power), power)
+}
+
+/// After how many rounds an iteration is given up; a few for each row are usual.
+fn rounds(a: &Matrix) -> usize {
+    1000 + 100 * (a.nrows() + a.ncols())
+}
+
+/// The exponential by scaling and squaring an approximant of order 13: Higham, "The scaling and
+/// squaring method for the matrix exponential revisited" (2005). (The one of nalgebra panics when
+/// numbers overflow.)
+fn exponential(a: &Matrix) -> Result<Matrix, String> {
+    const B: [f64; 14] = [
+        64_764_752_532_480_000.0,
+        32_382_376_266_240_000.0,
+        7_771_770_303_897_600.0,
+        1_187_353_796_428_800.0,
+        129_060_195_264_000.0,
+        10_559_470_521_600.0,
+        670_442_572_800.0,
+        33_522_128_640.0,
+        1_323_241_920.0,
+        40_840_800.0,
+        960_960.0,
+        16_380.0,
+        182.0,
+        1.0,
+    ];
+    let columns = a.column_iter().map(|c| c.iter().map(|v| v.abs()).sum::<f64>());
+    let norm = columns.fold(0.0f64, f64::max);
+    let (mut halvings, mut factor) = (0, 1.0f64);
+    // At most about 1025 times, since elements are finite.
+    while norm * factor > 5.371_920_351_148_152 && factor > 0.0 {
+        factor *= 0.5;
+        halvings += 1;
+    }
+    let a = a.map(|v| v * factor);
+    let one = Matrix::identity(a.nrows(), a.ncols());
+    let a2 = &a * &a;
+    let a4 = &a2 * &a2;
+    let a6 = &a4 * &a2;
+    let sum = |i: usize| &a6 * B[i + 6] + &a4 * B[i + 4] + &a2 * B[i + 2];
+    let high = |i: usize| &a6 * (&a6 * B[i + 12] + &a4 * B[i + 10] + &a2 * B[i + 8]);
+    let even = high(0) + sum(0) + &one * B[0];
+    let odd = &a * (high(1) + sum(1) + &one * B[1]);
+    let solved = (&even - &odd).lu().solve(&(even + odd));
+    let mut e = solved.ok_or("has an exponential that was not found")?;
+    for _ in 0..halvings {
+        e = &e * &e;
+    }
+    Ok(e)
 }
 
 /// The elements in row-major order.
@@ -253,13 +321,18 @@ impl CustomOp for Host {
             Some(b) => (b.to_f64(), b.shape().last(0)),
             None => (Vec::new(), 0),
         };
+        if m == 0 || n == 0 || out.shape.numel() == 0 {
+            // Of an empty matrix only a determinant has elements: 1 (sign 1, logarithm 0).
+            let value = |k| f64::from(*self == Host::Det || *self == Host::SlogDet && k % 2 == 0);
+            return array(&out, &(0..out.shape.numel()).map(value).collect::<Vec<_>>());
+        }
         let mut values = Vec::with_capacity(out.shape.numel());
         for k in 0..count {
             let cut = |v: &[f64], r: usize, c: usize| {
                 let part = v.get(k * r * c..(k + 1) * r * c).unwrap_or(&[]);
                 Matrix::from_row_slice(r, c, part)
             };
-            let (a, b) = (cut(&left, m, n), cut(&right, if columns == 0 { 0 } else { n }, columns));
+            let (a, b) = (cut(&left, m, n), cut(&right, n, columns));
             let fail = |why: &str| {
                 let text = format!("{}: {} {why}", name(*self), which(k, batch));
                 Err(Error::new(Code::Argument, text))
@@ -277,13 +350,15 @@ impl CustomOp for Host {
                 Err(why) => return fail(&why),
             }
         }
-        match out.dtype {
-            DType::F64 => Array::new(out.shape, &values),
-            _ => {
-                let narrow: Vec<f32> = values.iter().map(|&v| v as f32).collect();
-                Array::new(out.shape, &narrow)
-            }
-        }
+        array(&out, &values)
+    }
+}
+
+/// The values as an array of that type.
+fn array(out: &Meta, values: &[f64]) -> Result<Array> {
+    match out.dtype {
+        DType::F64 => Array::new(out.shape, values),
+        _ => Array::new(out.shape, &values.iter().map(|&v| v as f32).collect::<Vec<_>>()),
     }
 }
 

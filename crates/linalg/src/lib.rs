@@ -130,8 +130,9 @@ pub trait Linalg {
     #[must_use]
     fn logdet(&self) -> Tensor;
 
-    /// `x` with `self @ x = b`, by LU with pivots; `b` is a vector `[n]` or `[.., n, k]`. Batch axes
-    /// broadcast.
+    /// `x` with `self @ x = b`, by LU with pivots; `b` is `[.., n, k]`, a vector `[n]`, or one
+    /// vector for each matrix, `[.., n]` with exactly the batch axes of `self` (as in PyTorch, this
+    /// reading comes first). Other batch axes broadcast.
     #[must_use]
     fn solve(&self, b: &Tensor) -> Tensor;
 
@@ -246,7 +247,11 @@ impl Linalg for Tensor {
         let _scope = scope();
         need!(matrices("solve", self, true));
         let Ok(shape) = b.shape() else { return b.clone() };
-        if shape.rank() == 1 {
+        let vectors = self.shape().is_ok_and(|a| {
+            let rows = a.dims().split_last().map_or(&[][..], |(_, rows)| rows);
+            shape.dims() == rows
+        });
+        if shape.rank() == 1 || vectors {
             return self.solve(&b.unsqueeze(-1)).squeeze(-1);
         }
         match together("solve", self, b) {

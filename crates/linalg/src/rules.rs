@@ -236,6 +236,9 @@ fn cutoff(m: usize, n: usize, a: &Tensor) -> f64 {
 }
 
 pub(crate) fn pinv(a: &Tensor) -> Tensor {
+    if size(a).0.min(size(a).1) == 0 {
+        return t(a);
+    }
     custom_gradient(
         &[a],
         |v| {
@@ -262,6 +265,9 @@ pub(crate) fn pinv(a: &Tensor) -> Tensor {
 pub(crate) fn matrix_rank(a: &Tensor) -> Tensor {
     let (m, n) = size(a);
     let s = svd(&a.detach()).1;
+    if m.min(n) == 0 {
+        return s.sum_dim(-1).cast(gradus_core::DType::I64);
+    }
     s.gt(s.max_keepdim(-1) * cutoff(m, n, a)).cast(gradus_core::DType::I64).sum_dim(-1)
 }
 

@@ -74,6 +74,9 @@ pub(crate) fn lines() -> Vec<Line> {
             let (axis, start) = (c.get(0, "dim").integer()?, c.get(1, "start"));
             let start = match start {
                 Arg::Tensor(t) if rank(&t) > 0 => return Err("positions are numbers here".into()),
+                Arg::Tensor(t) if t.dtype().is_ok_and(|d| d == gradus::DType::Bool) => {
+                    return Err("positions are numbers here".into());
+                }
                 Arg::Tensor(t) => t.item().map_err(|e| e.to_string())? as isize,
                 start => start.integer()?,
             };
