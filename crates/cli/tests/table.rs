@@ -367,6 +367,7 @@ fn columns_at_prediction_go_by_their_names() {
     write(&folder, "empty.csv", "");
     fails(at, "predict r empty.csv", 1, &["empty.csv", "empty"]);
     fails(at, "predict r nothing.csv", 1, &["error[io]", "nothing.csv does not exist"]);
+    fails(at, "predict r infinte.csv", 1, &["does not exist", "did you mean `infinite.csv`?"]);
     fails(at, "predict r .", 1, &["folder"]);
     fails(at, "predict runs/flats-9 flats.csv", 1, &["no run at runs/flats-9"]);
     fails(at, "predict r", 2, &["an argument is missing: DATA", "gradus predict RUN new.csv"]);

@@ -128,10 +128,13 @@ fn print(run: &Run, scores: &Scores, what: &str, json: bool) -> Outcome {
         return Ok(());
     }
     let get = |name: &str| metrics.get(name).unwrap_or(f64::NAN);
-    let rows = text::thousands(scores.samples());
+    let rows = match scores.samples() {
+        1 => "1 row".to_string(),
+        n => format!("{} rows", text::thousands(n)),
+    };
     let mut lines = vec![
         ("run", format!("{} ({})", run.path().display(), runs::model(config))),
-        ("data", format!("{what}, {rows} rows")),
+        ("data", format!("{what}, {rows}")),
     ];
     match scores {
         Scores::Classes(_) => lines.push(("right", percent(get("accuracy")))),

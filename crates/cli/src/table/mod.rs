@@ -12,7 +12,7 @@ use gradus::data::table::{Parts, Prepared, Table, Task};
 use gradus::train::{DataConfig, RunConfig, TableConfig, prepared_sha256};
 use gradus::{Code, Error, Result};
 
-use crate::args::TableArgs;
+use crate::args::{TableArgs, nearest};
 use crate::text;
 
 /// The name of a table that comes through a pipe.
@@ -63,7 +63,27 @@ pub(crate) fn open(source: &str, options: &gradus::data::table::ReadOptions) -> 
     if source == STDIN {
         return Table::from_reader("stdin", io::stdin(), options);
     }
-    Table::open(source, options)
+    Table::open(source, options).map_err(|e| match similar(Path::new(source)) {
+        Some(file) => e.help(format!("did you mean `{file}`?")),
+        None => e,
+    })
+}
+
+/// Of a file that is not there: the one beside it with nearly that name.
+fn similar(path: &Path) -> Option<String> {
+    if path.exists() {
+        return None;
+    }
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    let there: Vec<String> = std::fs::read_dir(folder.unwrap_or(Path::new(".")))
+        .ok()?
+        .flatten()
+        .filter(|entry| entry.path().is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    let name = path.file_name()?.to_string_lossy();
+    let found = nearest(&name, there.iter().map(String::as_str))?;
+    Some(text::path(&folder.map_or_else(|| found.into(), |f| f.join(found))))
 }
 
 /// The fractions of the rows that are held out to choose and to test by.

@@ -455,9 +455,10 @@ fn verdict(rows: &[(String, Metrics)]) -> Option<String> {
     let score = |m: &Metrics| m.get("accuracy").or_else(|| m.get("r2"));
     let (last, others) = rows.split_last()?;
     let reached = score(&last.1)?;
-    let (name, _) = others.iter().find(|(_, m)| score(m).is_some_and(|s| s >= reached))?;
+    let (name, metrics) = others.iter().find(|(_, m)| score(m).is_some_and(|s| s >= reached))?;
+    let how = if score(metrics)? > reached { "better" } else { "as good" };
     Some(match name.starts_with("always") {
-        true => format!("{name} is as good: the other columns may say nothing about the target"),
-        false => format!("{name} is as good here, and simpler: `--layers none` trains one"),
+        true => format!("{name} is {how}: the other columns may say nothing about the target"),
+        false => format!("{name} is {how} here, and simpler: `--layers none` trains one"),
     })
 }

@@ -80,7 +80,13 @@ pub(crate) fn detect(
         }
     };
     if records.is_empty() {
-        return Err(Error::new(Code::Data, format!("{name} has only blank lines")));
+        let error = |what: &str| Error::new(Code::Data, format!("{name} {what}"));
+        return Err(match head.iter().all(u8::is_ascii_whitespace) {
+            true => error("has only blank lines")
+                .help("a table has a line of names and at least one row"),
+            false => error("starts with a row whose quotes do not fit together")
+                .help("close each quote, and write a quote inside a quoted cell as two (\"\")"),
+        });
     }
     let columns = usual_width(records.get(1..).unwrap_or(&[]))
         .or_else(|| records.first().map(Vec::len))

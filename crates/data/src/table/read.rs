@@ -125,8 +125,8 @@ impl Table {
             return Err(changed(&inner.name));
         }
         if inner.rows == 0 {
-            let what = if inner.dialect.header { "a line of names and" } else { "" };
-            return Err(Error::new(Code::Data, format!("{} has {what} no rows", inner.name))
+            let what = if inner.dialect.header { "a line of names and " } else { "" };
+            return Err(Error::new(Code::Data, format!("{} has {what}no rows", inner.name))
                 .line("columns", inner.dialect.names.join(", "))
                 .help("if the first line is data, say that there is no header"));
         }

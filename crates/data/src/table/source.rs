@@ -169,6 +169,17 @@ impl Stream {
     }
 }
 
+/// Whether text starts as objects or lists of JSON do. A name of a column may start with a bracket
+/// (`[id]`), so one bracket is not enough.
+fn is_json(head: &[u8]) -> bool {
+    let mut signs = head.iter().filter(|byte| !byte.is_ascii_whitespace());
+    match (signs.next(), signs.next()) {
+        (Some(b'{'), Some(b'"')) => true,
+        (Some(b'['), Some(next)) => matches!(next, b'{' | b'['),
+        _ => false,
+    }
+}
+
 /// Refuses bytes that are no table, by the first of them. `head` has no byte-order mark.
 pub(crate) fn refuse(name: &str, head: &[u8]) -> Result<()> {
     let error = |what: &str, help: &str| {
@@ -185,8 +196,8 @@ pub(crate) fn refuse(name: &str, head: &[u8]) -> Result<()> {
     }
     if head.starts_with(b"PK\x03\x04") {
         return error(
-            "a ZIP archive (an .xlsx or .ods workbook is one)",
-            "unpack it, or save the sheet as CSV in UTF-8",
+            "a ZIP archive",
+            "unpack it; a workbook (.xlsx, .ods) is one too: save its sheet as CSV in UTF-8",
         );
     }
     if head.starts_with(b"\xd0\xcf\x11\xe0") {
@@ -207,6 +218,9 @@ pub(crate) fn refuse(name: &str, head: &[u8]) -> Result<()> {
             );
         }
         return error(&looks_like(head), SAVE);
+    }
+    if is_json(head) {
+        return error("JSON text", SAVE);
     }
     let said = looks_like(head);
     if said.contains("HTML") || said.contains("LFS") || head.starts_with(b"%PDF-") {
