@@ -346,8 +346,7 @@ fn explain(job: &Job, fault: &Fault, at: u64, rows: usize) -> Error {
                 .line("row", (rows + row + 1).to_string())
                 .line("byte", format!("{} of the file", at + within as u64))
                 .help(format!(
-                    "it is probably Latin-1 or Windows-1252; convert it: \
-                     `iconv -f WINDOWS-1252 -t UTF-8 {name} > new.csv`"
+                    "probably Latin-1; `iconv -f WINDOWS-1252 -t UTF-8 {name} > new.csv` converts it"
                 ))
         }
         Fault::TooLong { at: within } => {
