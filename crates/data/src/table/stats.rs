@@ -48,6 +48,8 @@ struct WordStats {
     /// Rows whose word is a number, and how many different ones.
     numbers: usize,
     number_words: usize,
+    /// One of them is not a whole number, so they are measurements and not codes.
+    fractions: bool,
     first_text: Option<(usize, String)>,
 }
 
@@ -184,6 +186,7 @@ impl WordStats {
             yes_no: true,
             numbers: 0,
             number_words: 0,
+            fractions: false,
             first_text: None,
         }
     }
@@ -209,7 +212,8 @@ impl WordStats {
             // Each is asked until one word says no.
             self.dates = self.dates && is_date(word);
             self.yes_no = self.yes_no && yes_or_no(word).is_some();
-            if number(word.as_bytes(), decimal_comma).is_some() {
+            if let Some(value) = number(word.as_bytes(), decimal_comma) {
+                self.fractions |= value.fract() != 0.0;
                 self.numbers += count as usize;
                 self.number_words += self.seen.len() - before;
             } else if self.first_text.as_ref().is_none_or(|&(earlier, _)| row < earlier) {
@@ -240,12 +244,12 @@ impl WordStats {
     }
 
     /// A column of numbers with mistakes in it, not codes of which some happen to be numbers
-    /// (`0`, `1`, `2`, `3+`): nearly all rows are numbers, and the numbers are many or the other
-    /// rows very few.
+    /// (`0`, `1`, `2`, `3+`): nearly all rows are numbers, and those are no whole numbers, or many,
+    /// or the other rows very few.
     fn is_mixed(&self, present: usize) -> bool {
         let others = present - self.numbers.min(present);
         let nearly = self.numbers as f64 >= MOSTLY * present as f64;
-        let many = self.number_words > 20 || 2 * self.number_words > self.numbers;
+        let many = self.fractions || self.number_words > 20 || 2 * self.number_words > self.numbers;
         let one = others == 1 && self.numbers >= 4;
         others > 0 && ((nearly && (many || others * 100 < present)) || (one && many))
     }

@@ -2,7 +2,7 @@
 
 use crate::compare::list;
 use crate::harness::{Arg, Call, Outcome, Report};
-use gradus::{Array, Rng, Shape, Tensor};
+use gradus::{Array, DType, Rng, Shape, Tensor};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
@@ -215,6 +215,10 @@ fn inline_tensor(v: &Value) -> Result<Tensor, String> {
     };
     let made = match (v["dtype"].as_str(), values) {
         (Some("float32"), None) => Rng::new(1).uniform(shape, -1.0, 1.0),
+        (Some("int32"), None) => {
+            let any = Rng::new(1).uniform(shape, -9.0, 9.0).map_err(|e| e.to_string())?;
+            any.cast(DType::I32)
+        }
         (Some("float32"), Some(v)) => {
             Array::new(shape, &v.iter().map(|v| number(v) as f32).collect::<Vec<_>>())
         }

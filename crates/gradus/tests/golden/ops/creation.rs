@@ -42,6 +42,11 @@ pub(crate) fn lines() -> Vec<Line> {
         ("ones", Exact, |c| one(Tensor::ones(sizes(c)?))),
         ("zeros", Exact, |c| one(Tensor::zeros(sizes(c)?))),
         ("full_like", Exact, |c| one(c.x()?.full_like(c.get(0, "fill_value").real()?))),
+        ("fill", Exact, |c| match c.get(0, "value") {
+            Arg::Tensor(_) => Err("a tensor where we take a number".into()),
+            Arg::Truth(v) => one(c.x()?.full_like(v)),
+            v => one(c.x()?.full_like(v.real()?)),
+        }),
         ("ones_like", Exact, |c| one(c.x()?.ones_like())),
         ("zeros_like", Exact, |c| one(c.x()?.zeros_like())),
     ]
