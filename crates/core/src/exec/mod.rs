@@ -149,7 +149,7 @@ fn run_in(
     if !arena.reserve(plan.arena_bytes) {
         return Err(Fault::Memory { bytes: plan.arena_bytes });
     }
-    let checking = check::enabled();
+    let checking = plan.zones;
     if checking {
         check::poison(plan, arena);
     }

@@ -30,6 +30,9 @@ pub(crate) struct Plan {
     pub(crate) outputs: Vec<lower::Output>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) arena_bytes: usize,
+    /// It was laid out with red zones, so its runs are checked. Of the plan, because check mode may
+    /// be switched by another thread between planning and running.
+    pub(crate) zones: bool,
     /// The graph before any rewriting: what the reference executor checks against and what a
     /// failed step is replayed on.
     pub(crate) reference: Ir,
@@ -80,6 +83,7 @@ pub(crate) fn compile(recorded: &[Recorded], options: Options) -> Result<Plan> {
         outputs: lowered.outputs,
         effects: lowered.effects,
         arena_bytes: layout.bytes,
+        zones: options.zones,
         reference,
         reference_outputs,
         reference_watch,
