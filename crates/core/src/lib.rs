@@ -40,6 +40,7 @@ pub use graph::flush::{StepReport, apply, explain, step, sync};
 pub use graph::recorder::{live_nodes, pending_tensors};
 pub use graph::scope::{Scope, Tag};
 pub use graph::shape::{MAX_RANK, Shape};
+pub use graph::sizes::Sizes;
 pub use half::{bf16, f16};
 pub use mode::{eager, evaluation, inference, is_training, no_grad, training};
 pub use ops::join::Meshgrid;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::array::Array;
+use crate::derivatives::functional;
 use crate::error::{Code, Error, Result};
 use crate::graph::dtype::DType;
 use crate::graph::scope::fresh_id;
@@ -191,9 +192,13 @@ impl Param {
         Param(Arc::new(Cell::new(value)))
     }
 
-    /// The value now, as a tensor that gradients reach.
+    /// The value now, as a tensor that gradients reach; inside
+    /// [`functional_call`](crate::derivatives::functional_call) what was given for it.
     #[track_caller]
     pub fn tensor(&self) -> Tensor {
+        if let Some(value) = functional::value_for(self) {
+            return value;
+        }
         recorder::param(self, std::panic::Location::caller())
     }
 

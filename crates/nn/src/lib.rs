@@ -31,15 +31,13 @@ mod layer;
 mod layers;
 mod module;
 pub mod optim;
+pub mod registry;
 mod state;
 mod walk;
 
 pub use gradus_derive::Module;
 pub use layer::Layer;
-pub use layers::{
-    Dropout, EmbedColumns, Embedding, Flatten, Gelu, GeluTanh, Identity, Linear, Relu, Sequential,
-    Sigmoid, Tanh,
-};
+pub use layers::*;
 pub use module::{Field, Module, Visitor};
 pub use optim::{Adam, AdamW, Optimizer, Sgd};
 pub use state::StateDict;

@@ -9,6 +9,7 @@
 //!
 //! For what is already recorded (a model's loss, and its parameters) there are the same as methods:
 //! [`Tensor::grads`], [`Tensor::vjp`], [`Tensor::hvp`], [`Tensor::jacobian`], [`Tensor::hessian`].
+//! [`functional_call`] makes a model a function of its parameters.
 //!
 //! ```
 //! use gradus_core::{Tensor, derivatives::{grad, hessian, jacobian}};
@@ -21,10 +22,12 @@
 //! ```
 
 mod batch;
+pub(crate) mod functional;
 mod vmap;
 
 use std::panic::Location;
 
+pub use functional::functional_call;
 pub use vmap::{vmap, vmap_many};
 
 use crate::autodiff;

@@ -12,4 +12,5 @@ pub(crate) mod place;
 pub(crate) mod recorder;
 pub(crate) mod scope;
 pub(crate) mod shape;
+pub(crate) mod sizes;
 pub(crate) mod trace;

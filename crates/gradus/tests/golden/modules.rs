@@ -4,17 +4,17 @@
 //! of a layer (losses are functions here, and so are most activations), that function is called
 //! with the constructor's arguments, the state and the inputs, as its line in `ops/` says.
 
+mod basic;
+
 use crate::compare::{self, deviation, list};
-use crate::harness::{Arg, Call, Outcome, Report, guarded, text};
+use crate::harness::{Arg, Call, Out, Outcome, Report, guarded, text};
 use crate::ops;
 use crate::store::{Files, Store, index};
-use gradus::nn::{
-    Dropout, Embedding, Gelu, GeluTanh, Identity, Layer, Linear, ModuleExt, Relu, Sigmoid,
-    StateDict, Tanh,
-};
+use gradus::nn::{Layer, Module, ModuleExt, StateDict};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Of outputs, and of gradients.
 const TOLERANCES: (f64, f64) = (1e-5, 2e-5);
@@ -62,37 +62,47 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("TripletMarginLoss", "nn.functional.triplet_margin_loss"),
 ];
 
-/// A layer of Gradus with these constructor arguments; none, if there is no such layer.
-fn layer(name: &str, c: &Call) -> Result<Option<Box<dyn Layer>>, String> {
-    Ok(Some(match name {
-        "Linear" => {
-            let sizes = (c.get(0, "in_features").size()?, c.get(1, "out_features").size()?);
-            let layer = Linear::new(sizes.0, sizes.1);
-            match c.get(2, "bias") {
-                Arg::Truth(false) => Box::new(layer.no_bias()),
-                _ => Box::new(layer),
+/// A module of Gradus that was made from PyTorch's constructor arguments, and how it is called.
+pub(crate) struct Made {
+    module: Arc<dyn Module>,
+    run: Box<dyn Fn(&Call) -> Out>,
+}
+
+impl Made {
+    /// A layer of one input.
+    pub(crate) fn layer(layer: impl Layer + 'static) -> Option<Made> {
+        Made::with(layer, |layer, call| {
+            if !call.args.is_empty() {
+                return Err("a layer of several inputs".into());
             }
+            Ok(vec![layer.forward(&call.x()?)])
+        })
+    }
+
+    /// A module that `run` calls, with all its outputs in PyTorch's order.
+    #[allow(dead_code)] // the first one of several inputs is still to come
+    pub(crate) fn with<M: Module + 'static>(
+        module: M,
+        run: impl Fn(&M, &Call) -> Out + 'static,
+    ) -> Option<Made> {
+        let module = Arc::new(module);
+        let own = Arc::clone(&module);
+        Some(Made { module, run: Box::new(move |call| run(&own, call)) })
+    }
+}
+
+/// How PyTorch's constructors are written here, a file a family; none, if there is no such layer.
+type Maker = fn(name: &str, ctor: &Call) -> Result<Option<Made>, String>;
+
+const MAKERS: &[Maker] = &[basic::make];
+
+fn made(name: &str, ctor: &Call) -> Result<Option<Made>, String> {
+    for make in MAKERS {
+        if let Some(made) = make(name, ctor)? {
+            return Ok(Some(made));
         }
-        "Embedding" => {
-            let sizes = (c.get(0, "num_embeddings").size()?, c.get(1, "embedding_dim").size()?);
-            let layer = Embedding::new(sizes.0, sizes.1);
-            match c.get(2, "padding_idx") {
-                Arg::None => Box::new(layer),
-                // PyTorch's state may have anything in that row.
-                id => Box::new(layer.padding_idx(id.size()?)),
-            }
-        }
-        "Dropout" => Box::new(Dropout::new(c.get(0, "p").real()?)),
-        "GELU" => match c.get(0, "approximate") {
-            Arg::Text(how) if how == "tanh" => Box::new(GeluTanh),
-            _ => Box::new(Gelu),
-        },
-        "Identity" => Box::new(Identity),
-        "ReLU" => Box::new(Relu),
-        "Sigmoid" => Box::new(Sigmoid),
-        "Tanh" => Box::new(Tanh),
-        _ => return Ok(None),
-    }))
+    }
+    Ok(None)
 }
 
 /// Runs the family.
@@ -122,9 +132,9 @@ pub(crate) fn run(folder: &Path, report: &mut Report) {
                     (Ok(ctor), Ok(call)) => (ctor, call),
                     (Err(why), _) | (_, Err(why)) => return Ok(Outcome::OutOfScope(why)),
                 };
-                let run = || match (layer(name, &ctor), function) {
+                let run = || match (made(name, &ctor), function) {
                     (Err(why), _) => Ok(Outcome::OutOfScope(why)),
-                    (Ok(Some(layer)), _) => compared(&store, v, &*layer, &ctor, &call),
+                    (Ok(Some(made)), _) => compared(&store, v, &made, &ctor, &call),
                     (Ok(None), Some(f)) => ops::compared(&store, v, &call, TOLERANCES, *f),
                     (Ok(None), None) => {
                         Ok(Outcome::OutOfScope(ops::out_of_scope::missing(name).to_string()))
@@ -165,23 +175,21 @@ fn forward(store: &Store, v: &Value) -> Result<Call, String> {
 fn compared(
     store: &Store,
     v: &Value,
-    layer: &dyn Layer,
+    made: &Made,
     ctor: &Call,
     call: &Call,
 ) -> Result<Outcome, String> {
     if let Some(left) = ctor.ignored() {
         return Ok(Outcome::OutOfScope(left));
     }
-    if !call.args.is_empty() {
-        return Ok(Outcome::OutOfScope("a layer of several inputs".into()));
-    }
+    let layer = &made.module;
     let mut state = StateDict::new();
     for (name, tensor) in v["state"].as_object().into_iter().flatten() {
         state.insert(name.clone(), store.array(text(tensor))?);
     }
     layer.load_state_dict(&state).map_err(|e| e.to_string())?;
-    let output = layer.forward(&call.x()?);
-    let total = compare::outputs(store, v, &[output], TOLERANCES.0.max(deviation(v, 0)))?;
+    let outputs = (made.run)(call)?;
+    let total = compare::outputs(store, v, &outputs, TOLERANCES.0.max(deviation(v, 0)))?;
     let gradients = compare::gradients(total.as_ref())?;
     let tolerance = TOLERANCES.1.max(deviation(v, 1));
     for entry in list(&v["input_grads"]) {
