@@ -19,6 +19,7 @@ use crate::graph::shape::{MAX_RANK, Shape};
 
 pub(crate) mod activation;
 pub(crate) mod arrange;
+pub mod attention;
 pub(crate) mod checkpoint;
 pub(crate) mod creation;
 pub(crate) mod custom;

@@ -22,6 +22,7 @@ macro_rules! binary {
 
 mod activations;
 mod arranging;
+mod attention;
 mod creation;
 mod elementwise;
 mod indexing;
@@ -60,6 +61,7 @@ pub(crate) fn lines() -> Vec<Line> {
         creation::lines(),
         losses::lines(),
         layers::lines(),
+        attention::lines(),
     ]
     .concat()
 }

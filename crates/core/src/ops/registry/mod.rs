@@ -10,6 +10,7 @@ mod activation;
 mod arithmetic;
 mod arranging;
 mod arrays;
+mod attention;
 mod contraction;
 mod creation;
 mod elementwise;
@@ -177,6 +178,7 @@ pub fn rows() -> &'static [OpRow] {
             order::rows(),
             product::rows(),
             contraction::rows(),
+            attention::rows(),
             movement::rows(),
             indexing::rows(),
             subscript::rows(),
