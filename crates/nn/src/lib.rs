@@ -29,6 +29,7 @@ mod file;
 pub mod init;
 mod layer;
 mod layers;
+pub mod models;
 mod module;
 pub mod optim;
 pub mod registry;

@@ -1,15 +1,27 @@
 //! The layers. Each owns its parameters and a tag, and opens a scope around tensor operations.
 
 mod activation;
+mod attention;
 mod dropout;
 mod embedding;
 mod flatten;
+mod graph;
 mod linear;
 mod sequential;
 
 pub use activation::{Gelu, GeluTanh, Relu, Sigmoid, Tanh};
+pub use attention::{AttentionMasks, MultiheadAttention};
 pub use dropout::Dropout;
 pub use embedding::{EmbedColumns, Embedding};
 pub use flatten::{Flatten, Identity};
+pub use graph::{Aggregation, Epsilon, GatConv, GcnConv, GinConv, SageConv};
 pub use linear::Linear;
 pub use sequential::Sequential;
+
+/// The first of some tensors that failed: what a layer hands on then, so that one mistake has one
+/// message.
+fn failed_among<'a>(
+    tensors: impl IntoIterator<Item = &'a gradus_core::Tensor>,
+) -> Option<gradus_core::Tensor> {
+    tensors.into_iter().find(|t| t.check().is_err()).cloned()
+}
