@@ -42,13 +42,15 @@ pub use graph::scope::{Scope, Tag};
 pub use graph::shape::{MAX_RANK, Shape};
 pub use graph::sizes::Sizes;
 pub use half::{bf16, f16};
-pub use mode::{eager, evaluation, inference, is_training, no_grad, training};
+pub use mode::{
+    eager, evaluation, inference, is_sampling, is_training, no_grad, sampling, training,
+};
 pub use ops::join::Meshgrid;
 pub use ops::masks::Unique;
 pub use ops::pad::Pad;
 pub use ops::scatter::ScatterReduce;
 pub use ops::update::{Pointwise, Rule, UpdateGroup};
-pub use ops::{Contracted, CustomOp, Meta, Number, Quantile, checkpoint, custom_gradient};
+pub use ops::{Bag, Contracted, CustomOp, Meta, Number, Quantile, checkpoint, custom_gradient};
 pub use param::{Buffer, Param, snapshot};
 pub use plan::cache::{CacheStats, plan_cache};
 pub use random::{

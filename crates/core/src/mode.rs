@@ -44,6 +44,7 @@ pub fn inference<R>(f: impl FnOnce() -> R) -> R {
         |m| {
             m.grad = false;
             m.training = false;
+            m.sampling = false;
         },
         f,
     )
@@ -60,10 +61,45 @@ pub fn inference<R>(f: impl FnOnce() -> R) -> R {
 /// # Ok::<(), gradus_core::Error>(())
 /// ```
 pub fn evaluation<R>(f: impl FnOnce() -> R) -> R {
-    with_mode(|m| m.training = false, f)
+    with_mode(
+        |m| {
+            m.training = false;
+            m.sampling = false;
+        },
+        f,
+    )
 }
 
-/// Training mode again, inside an evaluation (Monte-Carlo dropout).
+/// Evaluation with the noise of training: no gradients, normalisation by running statistics, but
+/// dropout draws, from the inference stream, so that the numbers of a training do not change.
+///
+/// A model's results then are samples (Monte-Carlo dropout; Gal and Ghahramani, 2016).
+///
+/// ```
+/// use gradus_core::{Tensor, is_training, sampling};
+/// let x = Tensor::ones([100]);
+/// let zeros = sampling(|| x.dropout(0.5)).eq(0.0).cast(gradus_core::DType::F32).sum().item()?;
+/// assert!(zeros > 20.0 && zeros < 80.0);
+/// assert!(!sampling(is_training));
+/// # Ok::<(), gradus_core::Error>(())
+/// ```
+pub fn sampling<R>(f: impl FnOnce() -> R) -> R {
+    with_mode(
+        |m| {
+            m.grad = false;
+            m.training = false;
+            m.sampling = true;
+        },
+        f,
+    )
+}
+
+/// Whether it is a [`sampling`].
+pub fn is_sampling() -> bool {
+    recorder::with(|r| r.mode.sampling)
+}
+
+/// Training mode again, inside an evaluation. For dropout alone see [`sampling`].
 pub fn training<R>(f: impl FnOnce() -> R) -> R {
     with_mode(|m| m.training = true, f)
 }

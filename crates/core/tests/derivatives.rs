@@ -266,8 +266,11 @@ fn mistakes_are_errors() {
         },
         &x,
     );
-    let error = assigns.check().and_then(|()| gradus_core::sync()).unwrap_err();
+    let error = assigns.check().unwrap_err();
     assert_eq!(error.code(), Code::Argument);
+    assert!(error.title().contains("assign: buffer (unnamed)"), "{error}");
+    assert!(error.to_string().contains("mapped over a batch"), "{error}");
+    gradus_core::sync().unwrap();
 }
 
 #[test]

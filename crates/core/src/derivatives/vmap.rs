@@ -129,9 +129,16 @@ pub(super) fn run(
         return Err(mistake("vmap: no input has an axis to map over".to_string(), place));
     };
     let begin = recorder::with(|r| r.next_seq);
-    let ys = f(&given)?;
+    let outer = recorder::with(|r| r.swap_error(None));
+    let ys = f(&given);
+    let inner = recorder::with(|r| r.swap_error(outer));
+    let ys = ys?;
     for y in &ys {
         y.check()?;
+    }
+    // An error that no result carries, such as an assignment's.
+    if let Some(error) = inner {
+        return Err(error);
     }
     let (graph, order, results) = recorder::with(|r| {
         let order = flush::history(r, &ys);

@@ -6,6 +6,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::dtype::DType;
+use super::flush;
 use super::recorder::{Recorder, Side, Slot, with};
 use super::shape::Shape;
 use crate::error::{Code, Error};
@@ -131,7 +132,7 @@ impl Recorder {
 
 pub(crate) fn buffer(buffer: &Buffer, place: &'static Location<'static>) -> Tensor {
     with(|r| {
-        if let Some(&(slot, generation)) = r.assigned.get(&buffer.id())
+        if let Some(&(slot, generation, _)) = r.assigned.get(&buffer.id())
             && r.alive(slot, generation)
         {
             r.node_mut(slot).handles += 1;
@@ -153,21 +154,32 @@ pub(crate) fn buffer(buffer: &Buffer, place: &'static Location<'static>) -> Tens
     })
 }
 
+/// How many assignments of one buffer may wait for each other's values.
+const CHAIN: u32 = 16;
+
 /// Records the effect `buffer = value`.
+///
+/// It takes the place of an earlier one of the same buffer that has not happened: both would happen
+/// with the same step, or neither, and only the last is seen.
 pub(crate) fn assign(buffer: &Buffer, value: &Tensor, place: &'static Location<'static>) {
     let plain = value.detach();
-    with(|r| {
+    let long = with(|r| {
         let node = r.node(plain.slot());
         if matches!(node.op, Op::Failed) {
-            return;
+            return false;
         }
+        let meta = Meta { shape: node.shape, dtype: node.dtype };
         if let Err(error) = r.known(plain.slot()) {
-            let error = r.locate(error, r.scopes.current, place);
-            let slot = r.fail(error, place);
-            r.drop_own_handle(slot);
-            return;
+            let text =
+                format!("assign: buffer {} is written in {}", buffer.0.name(), error.title());
+            let mut own = Error::new(error.code(), text);
+            if let Some(help) = error.advice() {
+                own = own.help(help);
+            }
+            refuse(r, own, place);
+            return false;
         }
-        if node.shape != buffer.shape() || node.dtype != buffer.dtype() {
+        if meta.shape != buffer.shape() || meta.dtype != buffer.dtype() {
             let error = Error::new(
                 Code::Shape,
                 format!(
@@ -175,23 +187,122 @@ pub(crate) fn assign(buffer: &Buffer, value: &Tensor, place: &'static Location<'
                     buffer.0.name(),
                     buffer.dtype(),
                     buffer.shape(),
-                    node.dtype,
-                    node.shape
+                    meta.dtype,
+                    meta.shape
                 ),
             );
-            let error = r.locate(error, r.scopes.current, place);
-            let slot = r.fail(error, place);
-            let generation = r.generation(slot);
-            r.drop_handle(slot, generation);
-            return;
+            refuse(r, error, place);
+            return false;
         }
-        let meta = Meta { shape: node.shape, dtype: node.dtype };
+        let id = buffer.id();
+        let before = r.assigned.get(&id).copied();
+        let chain = match before {
+            Some((slot, generation, chain))
+                if r.alive(slot, generation) && r.node(slot).value.is_none() =>
+            {
+                chain + 1
+            }
+            _ => 0,
+        };
+        if let Some(earlier) = r.effects.iter().copied().find(|&e| r.assigns(e, id)) {
+            r.end_effect(earlier);
+        }
         let mut inputs = Operands::new();
         inputs.push(plain.slot());
         let side = Side::Buffer(Arc::clone(&buffer.0));
         let slot = r.append(Op::Assign, inputs, meta, false, place, side);
         r.hold_effect(slot);
         let generation = r.generation(plain.slot());
-        r.assigned.insert(buffer.id(), (plain.slot(), generation));
+        r.assigned.insert(id, (plain.slot(), generation, chain % CHAIN));
+        chain >= CHAIN
     });
+    drop(plain);
+    if long {
+        // A loop that never reads nor steps: let go of what the values were made from. An error
+        // is told by the step or read that needs them.
+        let _ = flush::run_assigned();
+    }
+}
+
+/// An assignment that cannot be recorded; the next step or `sync` tells.
+fn refuse(r: &mut Recorder, error: Error, place: &'static Location<'static>) {
+    let error = r.locate(error, r.scopes.current, place);
+    let slot = r.fail(error, place);
+    r.drop_own_handle(slot);
+}
+
+/// What a value may cost beside a read, in elements, and still be computed with it.
+const CHEAP: usize = 4096;
+
+impl Recorder {
+    /// Gives a handle to each value that waits to be assigned and should be computed with a read of
+    /// `root` (all of them, without one): those that need what the read computes anyway, and those
+    /// that cost next to nothing.
+    ///
+    /// The writes wait for their step; but a value that is known needs no history, so a loop that
+    /// only reads, with layers that keep statistics, does not hold all its batches.
+    pub(super) fn hold_assigned(&mut self, root: Option<Slot>, held: &mut Vec<(Slot, u32)>) {
+        if self.effects.is_empty() {
+            return;
+        }
+        let mut stack = std::mem::take(&mut self.release);
+        let own = root.map(|root| {
+            let own = self.fresh_mark();
+            self.mark_pending(root, own, &mut stack);
+            own
+        });
+        for i in 0..self.effects.len() {
+            let node = self.node(self.effects[i]);
+            let (true, Some(&value)) = (matches!(node.op, Op::Assign), node.inputs.first()) else {
+                continue;
+            };
+            if self.node(value).value.is_some() {
+                continue;
+            }
+            if own.is_none_or(|own| self.goes_with(value, own, &mut stack)) {
+                self.node_mut(value).handles += 1;
+                held.push((value, self.generation(value)));
+            }
+        }
+        self.release = stack;
+    }
+
+    fn fresh_mark(&mut self) -> u32 {
+        self.mark = self.mark.wrapping_add(1);
+        self.mark
+    }
+
+    /// Marks what has to run for `root`.
+    fn mark_pending(&mut self, root: Slot, mark: u32, stack: &mut Vec<Slot>) {
+        stack.push(root);
+        while let Some(slot) = stack.pop() {
+            let node = self.node_mut(slot);
+            if node.mark == mark || node.value.is_some() {
+                continue;
+            }
+            node.mark = mark;
+            stack.extend(node.inputs.iter().copied());
+        }
+    }
+
+    /// Whether something that `value` needs is marked `own`, or all of it is cheap.
+    fn goes_with(&mut self, value: Slot, own: u32, stack: &mut Vec<Slot>) -> bool {
+        let seen = self.fresh_mark();
+        let (mut shared, mut cost) = (false, 0usize);
+        stack.push(value);
+        while let Some(slot) = stack.pop() {
+            let node = self.node_mut(slot);
+            if node.mark == own {
+                shared |= !node.inputs.is_empty();
+                continue;
+            }
+            if node.mark == seen || node.value.is_some() {
+                continue;
+            }
+            node.mark = seen;
+            cost = cost.saturating_add(node.shape.numel());
+            stack.extend(node.inputs.iter().copied());
+        }
+        shared || cost <= CHEAP
+    }
 }

@@ -1,7 +1,8 @@
 //! From what is recorded to a run, and back: collect what is needed, find or make its plan, bind
 //! the run-time values, run, and put values and history in order.
 //!
-//! The rules of time live here: a read runs only the ancestors of what is read; a step runs
+//! The rules of time live here: a read runs only the ancestors of what is read (and what is to be
+//! assigned from them, so that it can forget them; the write waits for its step); a step runs
 //! everything that is alive and pending; a failed step leaves everything as it was.
 
 use std::panic::Location;
@@ -89,9 +90,44 @@ pub(crate) fn read(t: &Tensor) -> Result<Array> {
     if let Some(value) = value {
         return Ok(value);
     }
-    flush(Request::Read, |_, roots| roots.push(slot))?;
+    if !beside(Some(slot)) {
+        // Alone: what is to be assigned must not make a read fail.
+        flush(Request::Read, |_, roots| roots.push(slot))?;
+    }
     let value = recorder::with(|r| r.node(slot).value.clone());
     value.ok_or_else(|| Error::internal("a read left no value"))
+}
+
+/// Reads a tensor with the values to be assigned that go with it (all, without a tensor); false if
+/// there are none, or something failed.
+fn beside(root: Option<Slot>) -> bool {
+    let values = recorder::with(|r| {
+        let mut values = std::mem::take(&mut r.beside);
+        values.clear();
+        if !r.running {
+            r.hold_assigned(root, &mut values);
+        }
+        values
+    });
+    let done = !values.is_empty()
+        && flush(Request::Read, |_, roots| {
+            roots.extend(root);
+            roots.extend(values.iter().map(|&(slot, _)| slot));
+        })
+        .is_ok();
+    recorder::with(|r| {
+        for &(slot, generation) in &values {
+            r.drop_handle(slot, generation);
+        }
+        r.beside = values;
+    });
+    done
+}
+
+/// Computes all values that wait to be assigned; the assignments still wait.
+/// What fails is tried again, and told, with the step.
+pub(super) fn run_assigned() -> bool {
+    beside(None)
 }
 
 /// Runs an operation right after it was recorded; an error turns its tensor into a failed one.

@@ -101,6 +101,8 @@ impl Node {
 pub(crate) struct Mode {
     pub(crate) grad: bool,
     pub(crate) training: bool,
+    /// Random layers draw although it is no training (Monte-Carlo dropout).
+    pub(crate) sampling: bool,
     pub(crate) eager: bool,
 }
 
@@ -115,14 +117,15 @@ pub(crate) struct Recorder {
     /// Recorded effects that have not run, in order; each holds one reference to its node.
     pub(crate) effects: Vec<Slot>,
     params: HashMap<u64, (Slot, u32, u64), FastHash>,
-    pub(super) assigned: HashMap<u64, (Slot, u32), FastHash>,
+    /// The value that a buffer is to have, and how many values before it wait to be computed.
+    pub(super) assigned: HashMap<u64, (Slot, u32, u32), FastHash>,
     pub(crate) scopes: Scopes,
     pub(crate) mode: Mode,
     /// The composed method that is recording; see [`super::called`].
     pub(super) calling: Option<&'static str>,
     pub(crate) streams: Streams,
     first_error: Option<Error>,
-    release: Vec<Slot>,
+    pub(super) release: Vec<Slot>,
     tidy_at: usize,
     /// A plan is running: a custom operation may read tensors of its own, but not step.
     pub(crate) running: bool,
@@ -130,6 +133,8 @@ pub(crate) struct Recorder {
     pub(super) spare_calls: Vec<Arc<UpdateCall>>,
     pub(crate) reached: crate::autodiff::Reached,
     pub(crate) scratch: super::flush::Scratch,
+    /// Values that are computed with a read; see [`Recorder::hold_assigned`].
+    pub(super) beside: Vec<(Slot, u32)>,
 }
 
 thread_local! {
@@ -157,7 +162,7 @@ impl Recorder {
             params: HashMap::with_hasher(BuildHasherDefault::new()),
             assigned: HashMap::with_hasher(BuildHasherDefault::new()),
             scopes: Scopes::new(),
-            mode: Mode { grad: true, training: true, eager: false },
+            mode: Mode { grad: true, training: true, sampling: false, eager: false },
             calling: None,
             streams: Streams::new(),
             first_error: None,
@@ -168,6 +173,7 @@ impl Recorder {
             spare_calls: Vec::new(),
             reached: crate::autodiff::Reached::new(),
             scratch: super::flush::Scratch::new(),
+            beside: Vec::new(),
         }
     }
 
@@ -396,6 +402,11 @@ impl Recorder {
     /// Takes the first error that was not reported yet.
     pub(crate) fn take_error(&mut self) -> Option<Error> {
         self.first_error.take()
+    }
+
+    /// The first error that was not reported yet, with another in its place.
+    pub(crate) fn swap_error(&mut self, other: Option<Error>) -> Option<Error> {
+        std::mem::replace(&mut self.first_error, other)
     }
 
     /// Marks an error as told to the user.

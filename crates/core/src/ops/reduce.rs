@@ -305,13 +305,17 @@ impl Tensor {
 #[track_caller]
 pub(crate) fn divide(x: &Tensor, n: f64) -> Tensor {
     let place = Location::caller();
-    let dtype = x.peek().dtype;
-    let n = recorder::with(|r| {
+    let n = structural(n, x.peek().dtype, place);
+    recorder::record(Op::Binary(Binary::Div), &[x, &n], None, Side::None, place)
+}
+
+/// A number that is part of the structure.
+pub(crate) fn structural(n: f64, dtype: DType, place: &'static Location<'static>) -> Tensor {
+    recorder::with(|r| {
         let meta = super::Meta { shape: Shape::SCALAR, dtype };
         let slot = r.append(Op::Const(n), super::Operands::new(), meta, false, place, Side::None);
         r.handle(slot)
-    });
-    recorder::record(Op::Binary(Binary::Div), &[x, &n], None, Side::None, place)
+    })
 }
 
 /// For each element the product of all others that are reduced with it, without a division, so

@@ -7,6 +7,7 @@ mod embedding;
 mod flatten;
 mod graph;
 mod linear;
+mod norm;
 mod sequential;
 
 pub use activation::{Gelu, GeluTanh, Relu, Sigmoid, Tanh};
@@ -16,6 +17,9 @@ pub use embedding::{EmbedColumns, Embedding};
 pub use flatten::{Flatten, Identity};
 pub use graph::{Aggregation, Epsilon, GatConv, GcnConv, GinConv, SageConv};
 pub use linear::Linear;
+pub use norm::{BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, RunningStats};
+pub use norm::{GroupNorm, LayerNorm, LocalResponseNorm, RmsNorm};
+pub use norm::{InstanceNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d};
 pub use sequential::Sequential;
 
 /// The first of some tensors that failed: what a layer hands on then, so that one mistake has one
