@@ -25,7 +25,7 @@ pub(crate) fn run(args: &OpsArgs) -> Outcome {
                 .with("kind", row.kind.name())
                 .with("gradient", gradient)
                 .with("why_no_gradient", why)
-                .with("pytorch", row.pytorch)
+                .with("pytorch", Some(row.pytorch).filter(|name| *name != "-"))
                 .with("onnx", row.onnx);
             writeln!(out, "{line}")?;
         }
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &OpsArgs) -> Outcome {
                 row.formula.to_string(),
                 row.kind.name().to_string(),
                 gradient(row.gradient).to_string(),
-                format!("`{}`", row.pytorch),
+                if row.pytorch == "-" { "-".into() } else { format!("`{}`", row.pytorch) },
                 row.onnx.unwrap_or("-").to_string(),
             ]);
         }

@@ -37,6 +37,23 @@ margin! {
     CosineEmbedding, 0.0, "The cosine that dissimilar pairs may have; 0 by default."
 }
 
+/// Parameters of [`Tensor::hinge_loss_with`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hinge {
+    /// How far on the right side a score has to be; 1 by default.
+    pub margin: f64,
+    /// Whether what is missing is squared, which has a derivative at the margin; not by default.
+    pub squared: bool,
+    /// How single losses become the result; the mean by default.
+    pub reduction: Reduction,
+}
+
+impl Default for Hinge {
+    fn default() -> Hinge {
+        Hinge { margin: 1.0, squared: false, reduction: Reduction::Mean }
+    }
+}
+
 /// Parameters of [`Tensor::triplet_margin_loss_with`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TripletMargin {
@@ -110,6 +127,37 @@ impl Tensor {
     pub fn soft_margin_loss_with(&self, target: &Tensor, reduction: Reduction) -> Tensor {
         match matched("soft_margin_loss", self, target) {
             Ok(t) => reduction.of(&softplus(&(-t * self))),
+            Err(failed) => failed,
+        }
+    }
+
+    /// The hinge loss of scores and targets 1 or -1, that of a support vector machine:
+    /// `mean(max(0, 1 - target x))`; a scalar. Shapes must be equal.
+    ///
+    /// Source: Cortes and Vapnik, *Support-vector networks*, 1995.
+    ///
+    /// ```
+    /// use gradus_core::Tensor;
+    /// let loss = Tensor::from([2.0, 0.5]).hinge_loss(&Tensor::from([1, -1]));
+    /// assert_eq!(loss.item()?, 0.75);
+    /// # Ok::<(), gradus_core::Error>(())
+    /// ```
+    #[track_caller]
+    #[must_use]
+    pub fn hinge_loss(&self, target: &Tensor) -> Tensor {
+        self.hinge_loss_with(target, Hinge::default())
+    }
+
+    /// [`Tensor::hinge_loss`] with parameters.
+    #[track_caller]
+    #[must_use]
+    pub fn hinge_loss_with(&self, target: &Tensor, options: Hinge) -> Tensor {
+        match matched("hinge_loss", self, target) {
+            Ok(t) => {
+                let missing = (options.margin - t * self).relu();
+                let losses = if options.squared { missing.square() } else { missing };
+                options.reduction.of(&losses)
+            }
             Err(failed) => failed,
         }
     }

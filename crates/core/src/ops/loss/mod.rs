@@ -5,23 +5,33 @@
 //! })`. Where the only parameter is the [`Reduction`], that is the argument:
 //! `x.mse_loss_with(&y, Reduction::Sum)`.
 //!
+//! To leave elements or samples out of a loss, or to weigh them, ask it for all its elements and take
+//! their mean with a mask: `x.mse_loss_with(&y, Reduction::None).masked_mean(&mask)`; see
+//! [`Tensor::masked_mean`] and [`Tensor::weighted_mean`]. Where class ids say what does not count,
+//! `ignore_index` does it.
+//!
 //! Losses never broadcast: a prediction and a target of different shapes are an error. They are made
 //! from other operations, so they fuse into one pass and have gradients of every order.
 
 mod binary;
+mod contrast;
 mod cross_entropy;
 mod distance;
 mod likelihood;
 mod margin;
+mod masks;
+mod overlap;
 
 pub use binary::{Bce, BceWithLogits, Focal};
+pub use contrast::{Contrastive, InfoNce};
 pub use cross_entropy::{CrossEntropy, Nll};
 pub use distance::{Huber, SmoothL1};
 pub use likelihood::{GaussianNll, KlDiv, PoissonNll};
 pub use margin::{
-    CosineEmbedding, HingeEmbedding, MarginRanking, MultiMargin, MultilabelSoftMargin,
+    CosineEmbedding, Hinge, HingeEmbedding, MarginRanking, MultiMargin, MultilabelSoftMargin,
     TripletMargin,
 };
+pub use overlap::Dice;
 
 use std::panic::Location;
 

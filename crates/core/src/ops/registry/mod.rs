@@ -17,6 +17,7 @@ mod elementwise;
 mod indexing;
 mod loss;
 mod losses;
+mod losses_more;
 mod movement;
 mod order;
 mod places;
@@ -93,7 +94,7 @@ pub struct OpRow {
     pub formula: &'static str,
     /// What it does with elements.
     pub kind: Kind,
-    /// Its name in PyTorch.
+    /// Its name in PyTorch; `-` if there is none.
     pub pytorch: &'static str,
     /// Its name in ONNX, if there is such an operator.
     pub onnx: Option<&'static str>,
@@ -187,6 +188,7 @@ pub fn rows() -> &'static [OpRow] {
             sort::rows(),
             loss::rows(),
             losses::rows(),
+            losses_more::rows(),
             random::rows(),
             creation::rows(),
         ]
