@@ -3,6 +3,7 @@
 use gradus_core::{Array, Code, Error, Result, Tensor};
 
 use crate::metric::Metric;
+use crate::scores::{Average, F1};
 
 /// How often each class was taken for each. Parts can be merged.
 ///
@@ -41,6 +42,12 @@ impl Confusion {
     /// Nothing counted yet.
     pub fn new(classes: usize) -> Confusion {
         Confusion { classes, counts: vec![0; classes * classes] }
+    }
+
+    /// From the counts as a metric has them, a row a true class.
+    pub(crate) fn from_counts(counts: &[f64]) -> Confusion {
+        let counts: Vec<u64> = counts.iter().map(|&n| n.round() as u64).collect();
+        Confusion { classes: counts.len().isqrt(), counts }
     }
 
     /// Counts a sample. Classes that do not exist are not counted.
@@ -123,12 +130,18 @@ impl Confusion {
         right as f64 / self.samples() as f64
     }
 
-    /// The scores of each class.
-    pub fn classes(&self) -> Vec<ClassScores> {
+    /// How often each class was taken for the right one.
+    fn taken(&self) -> Vec<u64> {
         let mut taken = vec![0u64; self.classes];
         for row in self.rows() {
             taken.iter_mut().zip(row).for_each(|(sum, n)| *sum += n);
         }
+        taken
+    }
+
+    /// The scores of each class.
+    pub fn classes(&self) -> Vec<ClassScores> {
+        let taken = self.taken();
         let over = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
         let score = |(class, &taken): (usize, &u64)| {
             let (right, support) = (self.count(class, class), self.support(class));
@@ -150,6 +163,60 @@ impl Confusion {
     /// The mean of the classes' scores, each counting as often as it has samples.
     pub fn weighted_average(&self) -> ClassScores {
         self.average(|scores| scores.support as f64)
+    }
+
+    /// The scores of the counts of all classes together: as every sample has one class and is taken
+    /// for one, precision, recall and F1 are all the accuracy; 0 without samples.
+    pub fn micro_average(&self) -> ClassScores {
+        let all = if self.samples() == 0 { 0.0 } else { self.accuracy() };
+        ClassScores { precision: all, recall: all, f1: all, support: self.samples() }
+    }
+
+    /// See [`Mcc`](crate::Mcc).
+    pub fn mcc(&self) -> f64 {
+        let (taken, n) = (self.taken(), self.samples() as f64);
+        let right: u64 = (0..self.classes).map(|c| self.count(c, c)).sum();
+        let (mut both, mut there, mut said) = (0.0, 0.0, 0.0);
+        for (class, &taken) in taken.iter().enumerate() {
+            let (t, p) = (self.support(class) as f64, taken as f64);
+            both += t * p;
+            there += t * t;
+            said += p * p;
+        }
+        // Whole numbers below 2^53 as long as there are fewer than 90 million samples.
+        let spread = (n * n - there) * (n * n - said);
+        if spread == 0.0 { 0.0 } else { (right as f64 * n - both) / spread.sqrt() }
+    }
+
+    /// See [`Kappa`](crate::Kappa); a mistake counts as the distance of the classes to this power,
+    /// so 0 for all alike, 1 linear, 2 quadratic.
+    pub fn kappa(&self, power: u32) -> f64 {
+        let (taken, n) = (self.taken(), self.samples() as f64);
+        let (mut seen, mut chance) = (0.0, 0.0);
+        for truth in 0..self.classes {
+            let support = self.support(truth) as f64;
+            for (predicted, &taken) in taken.iter().enumerate().filter(|(p, _)| *p != truth) {
+                let weight = (truth.abs_diff(predicted) as f64).powi(power as i32);
+                seen += weight * self.count(truth, predicted) as f64;
+                chance += weight * support * taken as f64 / n;
+            }
+        }
+        1.0 - seen / chance
+    }
+
+    /// Of the samples that are of a class or were taken for it, the fraction that is both; NaN if
+    /// there are none. See [`Iou`](crate::Iou).
+    pub fn iou(&self, class: usize) -> f64 {
+        let both = self.count(class, class);
+        let taken = self.taken().get(class).copied().unwrap_or(0);
+        both as f64 / (self.support(class) + taken - both) as f64
+    }
+
+    /// The mean of [`Confusion::iou`] over the classes that occur.
+    pub fn mean_iou(&self) -> f64 {
+        let each: Vec<f64> =
+            (0..self.classes).map(|c| self.iou(c)).filter(|iou| !iou.is_nan()).collect();
+        each.iter().sum::<f64>() / each.len() as f64
     }
 
     fn average(&self, weight: impl Fn(&ClassScores) -> f64) -> ClassScores {
@@ -191,8 +258,8 @@ impl Confusion {
 
 /// The mean F1 of all classes, each counting the same; see [`ClassScores`].
 ///
-/// Unlike [`Accuracy`](crate::Accuracy) it does not let a large class hide the small ones. For
-/// logits `[batch, classes]` and class ids `[batch]`.
+/// Unlike [`Accuracy`](crate::Accuracy) it does not let a large class hide the small ones. The short
+/// form of [`F1`] with [`Average::Macro`].
 ///
 /// ```
 /// use gradus_core::Tensor;
@@ -218,34 +285,15 @@ impl Metric for MacroF1 {
     }
 
     fn record(&self, prediction: &Tensor, target: &Tensor) -> Tensor {
-        let (p, t) = match (prediction.shape(), target.shape()) {
-            (Ok(p), Ok(t)) => (p, t),
-            (Err(error), _) | (_, Err(error)) => return Tensor::failed(error),
-        };
-        if p.rank() != 2 || t.rank() != 1 {
-            let title = format!("macro_f1: prediction {p} and target {t}");
-            return Tensor::failed(
-                Error::new(Code::Shape, title)
-                    .help("it is for logits [batch, classes] and class ids [batch]"),
-            );
-        }
-        let classes = p.last(0);
-        // Counts of a batch are small enough to be exact in f32.
-        let predicted = prediction.argmax(-1).one_hot(classes);
-        target.one_hot(classes).t().matmul(&predicted).flatten(0)
+        F1::new(Average::Macro).record(prediction, target)
     }
 
     fn value(&self, sums: &[f64], _: usize) -> f64 {
-        let classes = sums.len().isqrt();
-        let counts = sums.iter().map(|&n| n.round() as u64).collect();
-        Confusion { classes, counts }.macro_average().f1
+        Confusion::from_counts(sums).macro_average().f1
     }
 
     fn check(&self, targets: &Array) -> Result<()> {
-        if !targets.dtype().is_float() {
-            return Ok(());
-        }
-        Err(Error::new(Code::Data, "macro_f1 needs class ids, but the targets are values"))
+        F1::new(Average::Macro).check(targets)
     }
 }
 

@@ -96,7 +96,8 @@ pub(crate) fn measure(
             loss.compute(&prediction, &y)
         });
         // Reading the loss also computes the prediction, which is held; the metrics start there.
-        let read = value.item().and_then(|value| tally.add(samples, value, &recorded));
+        let recorded = recorded.iter().zip(metrics.iter().map(|m| m.gathers()));
+        let read = value.item().and_then(|value| tally.add(samples, value, recorded));
         read.map_err(|e| {
             let first = number * batch_size;
             let rows = format!("{first} to {} of `{}`", first + samples - 1, data.name());

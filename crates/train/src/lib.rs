@@ -40,6 +40,7 @@ mod report;
 mod resume;
 mod run;
 pub mod schedule;
+mod scores;
 mod session;
 mod stop;
 mod tabular;
@@ -59,9 +60,13 @@ pub use hash::{model_sha256, state_sha256};
 pub use loss::{Loss, bce_with_logits, cross_entropy, huber, mae, mse};
 pub use metric::{Accuracy, Metric, Metrics};
 pub use predict::{Chunks, Predictions, Predictor};
-pub use regression::{Mae, R2, RegressionScores, Rmse};
+pub use regression::{Mae, Mape, Mse, R2, RegressionScores, Rmse};
 pub use report::{EpochRecord, Report};
 pub use run::Run;
+pub use scores::{
+    Average, AveragePrecision, Brier, CalibrationError, F1, Iou, Kappa, LogLoss, METRIC_NAMES, Mcc,
+    Meter, Perplexity, Precision, Recall, RocAuc, TopK, average_precision, metric_by_name, roc_auc,
+};
 pub use stop::StopToken;
 pub use tabular::{TableConfig, prepared_sha256};
 pub use trainer::{Epochs, Trainer};

@@ -38,8 +38,16 @@ pub trait Metric: Send + Sync {
     /// Records the sums of a batch, a small tensor of any shape. Without gradients.
     fn record(&self, prediction: &Tensor, target: &Tensor) -> Tensor;
 
-    /// The value from the sums of all batches, and how many samples they were.
+    /// The value from the sums of all batches (or all that was gathered), and how many samples they
+    /// were.
     fn value(&self, sums: &[f64], samples: usize) -> f64;
+
+    /// Whether [`Metric::value`] needs what every batch recorded, one after the other, instead of
+    /// its sum; then each sample must give the same number of values. For what no sums can say, such
+    /// as [`RocAuc`](crate::RocAuc); it needs memory for all of a part.
+    fn gathers(&self) -> bool {
+        false
+    }
 
     /// Looks at some targets before the training begins.
     ///

@@ -101,7 +101,7 @@ fn r2(error: f64, total: f64) -> f64 {
 }
 
 macro_rules! error_metric {
-    ($(#[$doc:meta])* $name:ident, $text:literal, |$d:ident| $of:expr, |$mean:ident| $value:expr) => {
+    ($(#[$doc:meta])* $name:ident, $text:literal, |$p:ident, $y:ident| $of:expr, |$mean:ident| $value:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $name {
@@ -135,7 +135,7 @@ macro_rules! error_metric {
             fn record(&self, prediction: &Tensor, target: &Tensor) -> Tensor {
                 match columns($text, prediction, target) {
                     Ok((p, y)) => {
-                        let $d = p - y;
+                        let ($p, $y) = (&p, &y);
                         // Over the columns the mean, over the samples the sum.
                         $of.mean_dim(-1).sum()
                     }
@@ -166,7 +166,7 @@ error_metric! {
     /// assert_eq!(Mae::in_units_of(1000.0).value(&[4.0], 2), 2000.0);
     /// # Ok::<(), gradus_core::Error>(())
     /// ```
-    Mae, "mae", |d| d.abs(), |mean| mean
+    Mae, "mae", |p, y| (p - y).abs(), |mean| mean
 }
 
 error_metric! {
@@ -179,7 +179,89 @@ error_metric! {
     /// assert_eq!(Rmse::new().value(&sums.to_array()?.to_f64(), 2), 12.5_f64.sqrt());
     /// # Ok::<(), gradus_core::Error>(())
     /// ```
-    Rmse, "rmse", |d| d.square(), |mean| mean.sqrt()
+    Rmse, "rmse", |p, y| (p - y).square(), |mean| mean.sqrt()
+}
+
+/// Mean squared error, `mean((y - p)²)`; it is in the square of the targets' unit.
+///
+/// ```
+/// use gradus_core::Tensor;
+/// use gradus_train::{Meter, Mse};
+/// let mut mse = Meter::new(Mse::new());
+/// mse.add_batch(&Tensor::from([[4.0], [5.0]]), &Tensor::from([[1.0], [1.0]]))?;
+/// assert_eq!(mse.value(), 12.5);
+/// # Ok::<(), gradus_core::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mse;
+
+impl Mse {
+    /// Mean squared error.
+    pub fn new() -> Mse {
+        Mse
+    }
+}
+
+impl Metric for Mse {
+    fn name(&self) -> &str {
+        "mse"
+    }
+
+    fn record(&self, prediction: &Tensor, target: &Tensor) -> Tensor {
+        Rmse::new().record(prediction, target)
+    }
+
+    fn value(&self, sums: &[f64], samples: usize) -> f64 {
+        sums.iter().sum::<f64>() / samples as f64
+    }
+
+    fn check(&self, targets: &Array) -> Result<()> {
+        values_only("mse", targets)
+    }
+}
+
+/// Mean absolute error as a fraction of the target, `mean(|y - p| / |y|)`: 0.1 is 10 %.
+///
+/// As in scikit-learn a target of 0 counts as 2.2e-16, so that one missed 0 shows; the metric is for
+/// targets that are far from 0.
+///
+/// ```
+/// use gradus_core::Tensor;
+/// use gradus_train::{Mape, Meter};
+/// let mut mape = Meter::new(Mape::new());
+/// mape.add_batch(&Tensor::from([[90.0], [5.0]]), &Tensor::from([[100.0], [4.0]]))?;
+/// assert!((mape.value() - 0.175).abs() < 1e-12);
+/// # Ok::<(), gradus_core::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mape;
+
+impl Mape {
+    /// Mean absolute percentage error.
+    pub fn new() -> Mape {
+        Mape
+    }
+}
+
+impl Metric for Mape {
+    fn name(&self) -> &str {
+        "mape"
+    }
+
+    fn record(&self, prediction: &Tensor, target: &Tensor) -> Tensor {
+        match columns("mape", prediction, target) {
+            Ok((p, y)) => ((p - &y).abs() / y.abs().maximum(f64::EPSILON)).mean_dim(-1).sum(),
+            Err(failed) => failed,
+        }
+    }
+
+    fn value(&self, sums: &[f64], samples: usize) -> f64 {
+        sums.iter().sum::<f64>() / samples as f64
+    }
+
+    fn check(&self, targets: &Array) -> Result<()> {
+        values_only("mape", targets)
+    }
 }
 
 /// How good predicted values are, from one pair after the other. In f64; parts can be merged.
@@ -201,6 +283,8 @@ pub struct RegressionScores {
     around: f64,
     squares: f64,
     absolute: f64,
+    /// Absolute errors as fractions of the truth.
+    relative: f64,
 }
 
 impl RegressionScores {
@@ -219,6 +303,7 @@ impl RegressionScores {
         let error = predicted - truth;
         self.squares += error * error;
         self.absolute += error.abs();
+        self.relative += error.abs() / truth.abs().max(f64::EPSILON);
     }
 
     /// Adds what was measured on other samples.
@@ -237,6 +322,7 @@ impl RegressionScores {
         self.samples += other.samples;
         self.squares += other.squares;
         self.absolute += other.absolute;
+        self.relative += other.relative;
     }
 
     /// How many values.
@@ -257,6 +343,16 @@ impl RegressionScores {
     /// Mean absolute error.
     pub fn mae(&self) -> f64 {
         self.absolute / self.samples as f64
+    }
+
+    /// Mean squared error.
+    pub fn mse(&self) -> f64 {
+        self.squares / self.samples as f64
+    }
+
+    /// See [`Mape`].
+    pub fn mape(&self) -> f64 {
+        self.relative / self.samples as f64
     }
 
     /// Root mean squared error.
@@ -304,6 +400,8 @@ mod tests {
         };
         assert!((value(&R2::new()) - scores.r2()).abs() < 1e-12);
         assert!((value(&Mae::new()) - scores.mae()).abs() < 1e-12);
+        assert!((value(&Mse::new()) - scores.mse()).abs() < 1e-12);
+        assert!((value(&Mape::new()) - scores.mape()).abs() < 1e-12);
         assert!((value(&Rmse::new()) - scores.rmse()).abs() < 1e-12);
         let error = R2::new().record(&column(&p), &Tensor::from(&y[..])).check().unwrap_err();
         assert!(error.title().contains("[4, 1] and target [4]"), "{error}");

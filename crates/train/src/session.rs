@@ -365,7 +365,8 @@ impl<'a> Session<'a> {
             Some(norm) => clipped(&mut **optimizer, &compute(), norm),
         };
         let done = report.and_then(|report| {
-            self.tally.add(samples, report.loss, &self.recorded)?;
+            let gathers = self.trainer.metrics.iter().map(|m| m.gathers());
+            self.tally.add(samples, report.loss, self.recorded.iter().zip(gathers))?;
             Ok(report)
         });
         self.recorded.clear();

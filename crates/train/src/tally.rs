@@ -6,6 +6,7 @@ use gradus_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::metric::{Metric, Metrics};
+use crate::scores::add;
 
 /// The metrics of a trainer.
 pub(crate) type MetricList = Vec<Arc<dyn Metric>>;
@@ -23,19 +24,24 @@ impl Tally {
     pub(crate) fn clear(&mut self) {
         self.samples = 0;
         self.loss = 0.0;
-        self.sums.iter_mut().for_each(|sums| sums.fill(0.0));
+        self.sums.iter_mut().for_each(Vec::clear);
     }
 
-    /// Adds a batch: its mean loss, and what its metrics recorded.
-    pub(crate) fn add(&mut self, samples: usize, loss: f64, recorded: &[Tensor]) -> Result<()> {
+    /// Adds a batch: its mean loss, and what its metrics recorded, each with whether it gathers.
+    pub(crate) fn add<'a>(
+        &mut self,
+        samples: usize,
+        loss: f64,
+        recorded: impl ExactSizeIterator<Item = (&'a Tensor, bool)>,
+    ) -> Result<()> {
         self.samples += samples;
         self.loss += loss * samples as f64;
         self.sums.resize(recorded.len(), Vec::new());
-        for (sums, tensor) in self.sums.iter_mut().zip(recorded) {
+        for (sums, (tensor, gathers)) in self.sums.iter_mut().zip(recorded) {
             if tensor.numel()? == 1 {
-                add(sums, &[tensor.item()?]);
+                add(sums, &[tensor.item()?], gathers);
             } else {
-                add(sums, &tensor.to_array()?.to_f64());
+                add(sums, &tensor.to_array()?.to_f64(), gathers);
             }
         }
         Ok(())
@@ -50,11 +56,6 @@ impl Tally {
         }
         values
     }
-}
-
-fn add(sums: &mut Vec<f64>, more: &[f64]) {
-    sums.resize(more.len(), 0.0);
-    sums.iter_mut().zip(more).for_each(|(sum, value)| *sum += value);
 }
 
 /// Borrows a list of metrics.

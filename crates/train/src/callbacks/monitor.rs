@@ -25,7 +25,18 @@ impl Mode {
     /// ```
     pub fn of(metric: &str) -> Mode {
         let name = metric.rsplit('.').next().unwrap_or(metric);
-        let small = ["loss", "error", "mse", "rmse", "mae", "nll", "perplexity", "distance"];
+        let small = [
+            "loss",
+            "error",
+            "mse",
+            "rmse",
+            "mae",
+            "mape",
+            "nll",
+            "perplexity",
+            "distance",
+            "brier",
+        ];
         if small.iter().any(|s| name.ends_with(s)) { Mode::Min } else { Mode::Max }
     }
 }
