@@ -42,6 +42,7 @@ mod run;
 pub mod schedule;
 mod scores;
 mod session;
+pub mod stats;
 mod stop;
 mod tabular;
 mod tally;

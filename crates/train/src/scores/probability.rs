@@ -67,8 +67,9 @@ macro_rules! from {
         impl $name {
             /// The model gives probabilities, not logits.
             #[must_use]
-            pub fn probabilities(self) -> $name {
-                $name { from: From::Probabilities, ..self }
+            pub fn probabilities(mut self) -> $name {
+                self.from = From::Probabilities;
+                self
             }
         }
     };
@@ -162,17 +163,17 @@ impl Metric for Perplexity {
     }
 
     fn record(&self, prediction: &Tensor, target: &Tensor) -> Tensor {
-        let Some(id) = self.ignored else {
-            return LogLoss { from: self.from }.record(prediction, target);
-        };
-        let keep = target.ne(id);
-        match surprise("perplexity", self.from, prediction, &keep.where_(target, 0)) {
-            Ok(losses) => {
+        let keep = self.ignored.map(|id| target.ne(id));
+        let safe = keep.as_ref().map(|keep| keep.where_(target, 0));
+        let target = safe.as_ref().unwrap_or(target);
+        match (surprise("perplexity", self.from, prediction, target), keep) {
+            (Ok(losses), None) => sum_and_count(&losses),
+            (Ok(losses), Some(keep)) => {
                 let keep = keep.flatten(0);
                 let sum = keep.where_(losses.flatten(0), 0.0).sum();
                 Tensor::stack(&[&sum, &keep.cast(DType::F64).sum()], 0)
             }
-            Err(failed) => failed,
+            (Err(failed), _) => failed,
         }
     }
 
