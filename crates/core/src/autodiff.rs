@@ -600,6 +600,9 @@ fn vjp(ir: &mut Ir, v: Val, g: Val, i: usize) -> Result<Option<Val>> {
             let operands = [x, node.inputs[1], node.inputs[2]];
             ops::scatter::vjp(ir, (*axis, *how, *whole), operands, v, g, i)
         }
+        Op::Pool { kind, rank, windows } => {
+            ops::pool::vjp(ir, (*kind, *rank, *windows), &node.inputs, g, i)
+        }
         Op::Rows(rows) => vjp_rows(ir, *rows, &node.inputs, v, g, i)?,
         Op::Custom(op) => match op.vjp(i) {
             Some(rule) => {

@@ -7,6 +7,7 @@
 use gradus_kernels::gemm::Activation;
 use gradus_kernels::map::Compiled;
 use gradus_kernels::running::{Line, Running};
+use gradus_kernels::window::{Axis, Pooling};
 
 use crate::graph::dtype::DType;
 use crate::graph::shape::{MAX_RANK, Shape};
@@ -89,6 +90,8 @@ pub(crate) enum Step {
     Search { right: bool, n: usize, m: usize, sorted: Loc, values: Loc, out: Loc },
     /// The result so far along an axis.
     Scan { kind: Running, reverse: bool, line: Line, operands: Vec<Loc>, out: Loc },
+    /// A window that slides over planes.
+    Pool { kind: Pooling, axes: [Axis; 3], planes: usize, operands: Vec<Loc>, out: Loc },
     /// A (batched) matrix product with its epilogue.
     Gemm(Box<GemmStep>),
     /// A kernel on rows.
@@ -167,6 +170,7 @@ impl Step {
             Step::Map { operands, .. }
             | Step::Reduce { operands, .. }
             | Step::Scan { operands, .. }
+            | Step::Pool { operands, .. }
             | Step::Rows { operands, .. } => {
                 operands.iter().for_each(|l| f(l.bank));
             }
@@ -206,6 +210,7 @@ impl Step {
             Step::Reduce { out, .. }
             | Step::ArgReduce { out, .. }
             | Step::Scan { out, .. }
+            | Step::Pool { out, .. }
             | Step::Sort { out, .. }
             | Step::Scatter { out, .. }
             | Step::Within { out, .. }

@@ -48,6 +48,7 @@ pub use mode::{
 pub use ops::join::Meshgrid;
 pub use ops::masks::Unique;
 pub use ops::pad::Pad;
+pub use ops::pool::{OutSizes, Pool};
 pub use ops::scatter::ScatterReduce;
 pub use ops::update::{Pointwise, Rule, UpdateGroup};
 pub use ops::{Bag, Contracted, CustomOp, Meta, Number, Quantile, checkpoint, custom_gradient};

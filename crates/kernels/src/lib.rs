@@ -31,3 +31,4 @@ pub mod sort;
 pub mod special;
 pub mod update;
 pub mod vmath;
+pub mod window;

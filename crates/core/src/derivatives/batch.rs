@@ -179,6 +179,8 @@ impl Batcher {
             Op::Reduce(kind, axes) => same(Op::Reduce(*kind, axes << 1)),
             Op::ArgReduce { max, axis } => same(Op::ArgReduce { max: *max, axis: up(*axis) }),
             Op::Argsort { .. } | Op::Checkpoint => same(node.op.clone()),
+            // Windows lie on the last axes.
+            Op::Pool { .. } => all(node.op.clone()),
             &Op::Scan { kind, axis, reverse } => all(Op::Scan { kind, axis: up(axis), reverse }),
             Op::Reshape => self.view(node, tensors[0], out),
             Op::Permute(perm) => {

@@ -6,7 +6,7 @@ use gradus_kernels::gemm::{Gemm, gemm};
 use gradus_kernels::index::Around;
 use gradus_kernels::memory::{KernelError, Mem};
 use gradus_kernels::reduce::{ArgKind, ReduceKind, argreduce};
-use gradus_kernels::{copy, index, map, reduce, rows, running, scan, scatter, sort};
+use gradus_kernels::{copy, index, map, reduce, rows, running, scan, scatter, sort, window};
 use smallvec::SmallVec;
 
 use super::Run;
@@ -77,6 +77,10 @@ pub(super) fn run(run: &Run<'_>, step: &Step) -> Result<bool, Stop> {
         Step::Search { right, n, m, sorted, values, out } => {
             let (sorted, values) = (run.mem(sorted)?, run.mem(values)?);
             sort::search(*right, sorted, *n, values, *m, run.mem(out)?)?;
+        }
+        Step::Pool { kind, axes, planes, operands, out } => {
+            let ins = windows(run, operands)?;
+            window::pooling(*kind, *axes, *planes, &ins, run.mem(out)?)?;
         }
         Step::Gemm(g) => return Ok(product(run, g)?),
         Step::Rows { rows, n, operands, out, .. } => {

@@ -300,6 +300,7 @@ fn structured(op: &Op, ins: &[Meta], given: Option<Shape>) -> Result<Meta> {
             Ok(Meta { shape: x.shape, dtype: DType::I64 })
         }
         (Op::Search { .. }, [sorted, values]) => search(op, sorted, values),
+        (Op::Pool { kind, .. }, ins) => super::pool::infer(op, *kind, ins, given_shape()?),
         (Op::Rows(rows), ins) => rows_rule(op, *rows, ins),
         (Op::Custom(custom), ins) => {
             let meta = custom

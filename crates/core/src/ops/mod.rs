@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 pub use gradus_kernels::program::{Binary, Dist, Ternary, Unary};
 pub use gradus_kernels::running::Running;
 pub use gradus_kernels::scatter::Combine;
+pub(crate) use gradus_kernels::window::{Divisor, Pooling, Windows};
 
 use crate::graph::dtype::DType;
 use crate::graph::shape::{MAX_RANK, Shape};
@@ -40,6 +41,7 @@ pub(crate) mod movement;
 pub(crate) mod norm;
 pub(crate) mod order;
 pub(crate) mod pad;
+pub(crate) mod pool;
 pub(crate) mod products;
 pub(crate) mod random;
 pub(crate) mod ranges;
@@ -224,6 +226,15 @@ pub enum Op {
         /// A value goes behind equal elements, not before them.
         right: bool,
     },
+    /// What is made of the elements under a window that slides over the last axes.
+    Pool {
+        /// What.
+        kind: Pooling,
+        /// How many axes the window has.
+        rank: u8,
+        /// How it lies along each of them; the last one last.
+        windows: [Windows; 3],
+    },
     /// A kernel on rows.
     Rows(Rows),
     /// A host operation of the user's.
@@ -319,6 +330,10 @@ impl Op {
             Op::Within { .. } => "index",
             Op::Argsort { .. } => "argsort",
             Op::Search { .. } => "searchsorted",
+            Op::Pool { kind: Pooling::Max | Pooling::MaxAt, .. } => "max_pool",
+            Op::Pool { kind: Pooling::Mean(_), .. } => "avg_pool",
+            Op::Pool { kind: Pooling::Spread(_), .. } => "avg_pool_grad",
+            Op::Pool { .. } => "max_pool_grad",
             Op::Rows(Rows::Softmax) => "softmax",
             Op::Rows(Rows::LogSoftmax) => "log_softmax",
             Op::Rows(Rows::SoftmaxGrad) => "softmax_grad",
@@ -412,6 +427,13 @@ impl Op {
                 out(*size as u64);
             }
             Op::Search { right } => out(word(41, u64::from(*right), 0)),
+            Op::Pool { kind, rank, windows } => {
+                out(word(44, u64::from(kind.code()) << 8 | u64::from(*rank), 0));
+                for w in windows {
+                    let of = [w.kernel, w.stride, w.padding, w.dilation];
+                    out(of.iter().fold(0, |all, &v| all << 16 | u64::from(v)));
+                }
+            }
             Op::Placeholder => out(200),
             Op::CustomGrad => out(201),
             Op::Checkpoint => out(202),

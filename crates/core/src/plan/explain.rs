@@ -97,6 +97,10 @@ fn describe(plan: &Plan, step: &Step) -> String {
             loc(sorted),
             loc(values)
         ),
+        Step::Pool { kind, axes, planes, operands, out } => {
+            let sizes = axes.map(|a| (a.size, a.out));
+            format!("{} <- {kind:?}({})  {planes} planes, {sizes:?}", loc(out), list(operands))
+        }
         Step::Gemm(g) => format!(
             "{} <- {} @ {}  {}x[{}, {}, {}]{}{}",
             loc(&g.out),

@@ -181,6 +181,12 @@ impl Ir {
         self.add_node(Op::Scan { kind, axis, reverse }, ins.into(), meta)
     }
 
+    /// A pool whose result has the operands' type.
+    pub(crate) fn pool(&mut self, op: Op, ins: &[Val], shape: Shape) -> Val {
+        let dtype = ins.first().map_or(DType::F32, |&x| self.dtype(x));
+        self.add_node(op, ins.into(), Meta { shape, dtype })
+    }
+
     pub(crate) fn reshape(&mut self, x: Val, shape: Shape) -> Val {
         if self.shape(x) == shape {
             return x;

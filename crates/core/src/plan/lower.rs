@@ -16,7 +16,7 @@ use crate::backend::{Bank, Effect, GemmStep, Loc, PlanStep, Step, Strided};
 use crate::error::{Error, Result};
 use crate::graph::dtype::DType;
 use crate::graph::shape::{MAX_RANK, Shape};
-use crate::ops::{Binary, Op};
+use crate::ops::{Binary, Op, Pooling, pool};
 
 /// A buffer of the plan, before it has a place in the arena.
 #[derive(Clone, Copy, Debug)]
@@ -481,6 +481,18 @@ impl Lower<'_> {
                 let (sorted, values) = (self.contiguous(input(0))?, self.contiguous(input(1))?);
                 let out = self.allocate(v);
                 Step::Search { right: *right, n, m, sorted, values, out }
+            }
+            Op::Pool { kind, rank, windows } => {
+                let whole = if kind.spreads() { node.shape } else { shape_of(self, 0) };
+                let short = match kind {
+                    Pooling::MaxPlace => shape_of(self, 1),
+                    Pooling::Spread(_) => shape_of(self, 0),
+                    _ => node.shape,
+                };
+                let (axes, planes) = pool::axes(&whole, &short, *rank, windows);
+                let operands =
+                    node.inputs.iter().map(|&i| self.contiguous(i)).collect::<Result<_>>()?;
+                Step::Pool { kind: *kind, axes, planes, operands, out: self.allocate(v) }
             }
             Op::Rows(rows) => {
                 let shape = shape_of(self, 0);

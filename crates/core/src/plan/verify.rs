@@ -114,6 +114,7 @@ pub(crate) fn name(step: &Step) -> &'static str {
         Step::Reduce { .. } => "reduce",
         Step::ArgReduce { .. } => "argreduce",
         Step::Scan { .. } => "scan",
+        Step::Pool { .. } => "pool",
         Step::Scatter { .. } => "scatter",
         Step::Within { .. } => "within",
         Step::Sort { .. } => "sort",

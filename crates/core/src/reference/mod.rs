@@ -16,6 +16,7 @@
 //! | `indexing` | operations that follow index tensors |
 //! | `sort` | the order of rows, and where values go in them |
 //! | `matmul` | matrix products |
+//! | `pool` | windows that slide over the last axes |
 //! | `scan` | running results along an axis |
 //! | `rows` | softmax, cross-entropy and their gradients |
 
@@ -24,6 +25,7 @@ mod formulas;
 mod indexing;
 mod matmul;
 mod movement;
+mod pool;
 mod reduce;
 mod rows;
 mod scan;
@@ -95,6 +97,7 @@ pub(crate) fn eval(
         (Op::Search { right }, [sorted, values]) => sort::search(*right, sorted, values, out),
 
         (Op::Matmul, [a, b]) => matmul::matmul(a, b, out),
+        (Op::Pool { kind, rank, windows }, ins) => pool::pool((*kind, *rank, windows), ins, out),
         (Op::Rows(rows), ins) => rows::rows(*rows, ins, out),
 
         _ => Err(KernelError::Type("the reference executor does not evaluate this operation")),

@@ -36,6 +36,7 @@ mod products;
 mod reductions;
 mod scans;
 mod sorting;
+mod spatial;
 
 use crate::compare::{self, deviation, list};
 use crate::harness::{Call, Family, Line, Out, Outcome, Report, guarded, text};
@@ -62,6 +63,7 @@ pub(crate) fn lines() -> Vec<Line> {
         losses::lines(),
         layers::lines(),
         attention::lines(),
+        spatial::lines(),
     ]
     .concat()
 }

@@ -8,6 +8,7 @@ mod flatten;
 mod graph;
 mod linear;
 mod norm;
+mod pool;
 mod sequential;
 
 pub use activation::{Gelu, GeluTanh, Relu, Sigmoid, Tanh};
@@ -20,6 +21,7 @@ pub use linear::Linear;
 pub use norm::{BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, RunningStats};
 pub use norm::{GroupNorm, LayerNorm, LocalResponseNorm, RmsNorm};
 pub use norm::{InstanceNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d};
+pub use pool::*;
 pub use sequential::Sequential;
 
 /// The first of some tensors that failed: what a layer hands on then, so that one mistake has one

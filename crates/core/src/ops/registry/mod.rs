@@ -21,6 +21,7 @@ mod losses_more;
 mod movement;
 mod order;
 mod places;
+mod pooling;
 mod product;
 mod random;
 mod reduction;
@@ -177,6 +178,7 @@ pub fn rows() -> &'static [OpRow] {
             statistics::rows(),
             scan::rows(),
             order::rows(),
+            pooling::rows(),
             product::rows(),
             contraction::rows(),
             attention::rows(),
