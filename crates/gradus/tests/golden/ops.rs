@@ -36,7 +36,7 @@ mod products;
 mod reductions;
 mod scans;
 mod sorting;
-mod spatial;
+pub(crate) mod spatial;
 
 use crate::compare::{self, deviation, list};
 use crate::harness::{Call, Family, Line, Out, Outcome, Report, guarded, text};

@@ -7,6 +7,7 @@
 //! `gradus layers` prints. To add a layer: add the struct and its row.
 
 mod affine;
+mod pool;
 mod samples;
 
 use std::sync::{Arc, LazyLock};
@@ -205,7 +206,7 @@ use fails;
 /// ```
 pub fn rows() -> &'static [LayerRow] {
     static ROWS: LazyLock<Vec<LayerRow>> = LazyLock::new(|| {
-        let mut rows = [affine::rows()].concat();
+        let mut rows = [affine::rows(), pool::rows()].concat();
         // Stable: within a group the order above stays.
         rows.sort_by_key(|row| Group::ALL.iter().position(|group| *group == row.group));
         rows

@@ -7,14 +7,11 @@ pub(super) const REASONS: &[(&str, &str)] = &[
     ("conv_transpose2d_more", "convolutions are not built yet"),
     ("ctc_loss_from_logits", "the loss of unaligned sequences (CTC) is not built yet"),
     ("fold", "patches of images are not built yet"),
-    ("lp_pool1d", "pooling is not built yet"),
-    ("lp_pool2d", "pooling is not built yet"),
 ];
 
 /// Parts of the names of functions of networks and of layers, in lower case, and the reason.
 const KINDS: &[(&str, &str)] = &[
     ("conv", "convolutions are not built yet"),
-    ("pool", "pooling is not built yet"),
     ("batch_norm", "normalisation layers are not built yet"),
     ("group_norm", "normalisation layers are not built yet"),
     ("instance_norm", "normalisation layers are not built yet"),
@@ -37,7 +34,6 @@ const KINDS: &[(&str, &str)] = &[
     ("upsample", "resizing of images is not built yet"),
     ("grid_sample", "sampling of images is not built yet"),
     ("shuffle", "rearranging pixels and channels is not built yet"),
-    ("unpool", "pooling is not built yet"),
     ("unfold", "patches of images are not built yet"),
     ("embeddingbag", "sums of embedded bags are not built yet"),
     ("embedding_bag", "sums of embedded bags are not built yet"),

@@ -1,0 +1,87 @@
+//! Pooling, padding, resizing and rearranging of images.
+
+use super::Made;
+use crate::harness::{Arg, Call};
+use crate::ops::spatial::{avg_options, lp_options, max_options, out_sizes, sizes};
+use gradus::Sizes;
+use gradus::nn::{
+    AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool1d, AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d, AvgPool1d, AvgPool2d, AvgPool3d, LpPool1d, LpPool2d, LpPool3d, MaxPool1d,
+    MaxPool2d, MaxPool3d,
+};
+
+/// Calls builder methods for the arguments that are given.
+macro_rules! given {
+    ($c:expr, $n:literal, $layer:expr, $($name:ident),*) => {{
+        let mut layer = $layer;
+        $(
+            let arg = $c.named(stringify!($name));
+            if !arg.is_none() {
+                let value: Sizes<$n> = sizes(&arg)?;
+                layer = layer.$name(value);
+            }
+        )*
+        layer
+    }};
+}
+
+macro_rules! max_pool {
+    ($c:expr, $n:literal, $layer:ident) => {{
+        max_options::<$n>($c)?;
+        let kernel: Sizes<$n> = sizes(&$c.named("kernel_size"))?;
+        let layer = given!($c, $n, $layer::new(kernel), stride, padding, dilation);
+        let layer = layer.ceil_mode(matches!($c.named("ceil_mode"), Arg::Truth(true)));
+        let both = matches!($c.named("return_indices"), Arg::Truth(true));
+        Made::with(layer, move |layer, call| {
+            let (values, indices) = layer.forward_with_indices(&call.x()?);
+            Ok(if both { vec![values, indices] } else { vec![layer.forward(&call.x()?)] })
+        })
+    }};
+}
+
+macro_rules! avg_pool {
+    ($c:expr, $n:literal, $layer:ident) => {{
+        avg_options::<$n>($c)?;
+        let kernel: Sizes<$n> = sizes(&$c.named("kernel_size"))?;
+        let mut layer = given!($c, $n, $layer::new(kernel), stride, padding);
+        if let Arg::Truth(yes) = $c.named("count_include_pad") {
+            layer = layer.count_include_pad(yes);
+        }
+        if let Arg::Integer(n) = $c.named("divisor_override") {
+            layer = layer.divisor_override(n as usize);
+        }
+        Made::layer(layer.ceil_mode(matches!($c.named("ceil_mode"), Arg::Truth(true))))
+    }};
+}
+
+macro_rules! lp_pool {
+    ($c:expr, $n:literal, $layer:ident) => {{
+        let (p, _) = lp_options::<$n>($c)?;
+        let kernel: Sizes<$n> = sizes(&$c.named("kernel_size"))?;
+        let layer = given!($c, $n, $layer::new(p, kernel), stride);
+        Made::layer(layer.ceil_mode(matches!($c.named("ceil_mode"), Arg::Truth(true))))
+    }};
+}
+
+/// A layer of this family.
+pub(super) fn make(name: &str, c: &Call) -> Result<Option<Made>, String> {
+    let to = || c.named("output_size");
+    Ok(match name {
+        "MaxPool1d" => max_pool!(c, 1, MaxPool1d),
+        "MaxPool2d" => max_pool!(c, 2, MaxPool2d),
+        "MaxPool3d" => max_pool!(c, 3, MaxPool3d),
+        "AvgPool1d" => avg_pool!(c, 1, AvgPool1d),
+        "AvgPool2d" => avg_pool!(c, 2, AvgPool2d),
+        "AvgPool3d" => avg_pool!(c, 3, AvgPool3d),
+        "LPPool1d" => lp_pool!(c, 1, LpPool1d),
+        "LPPool2d" => lp_pool!(c, 2, LpPool2d),
+        "LPPool3d" => lp_pool!(c, 3, LpPool3d),
+        "AdaptiveAvgPool1d" => Made::layer(AdaptiveAvgPool1d::new(out_sizes::<1>(&to())?)),
+        "AdaptiveAvgPool2d" => Made::layer(AdaptiveAvgPool2d::new(out_sizes::<2>(&to())?)),
+        "AdaptiveAvgPool3d" => Made::layer(AdaptiveAvgPool3d::new(out_sizes::<3>(&to())?)),
+        "AdaptiveMaxPool1d" => Made::layer(AdaptiveMaxPool1d::new(out_sizes::<1>(&to())?)),
+        "AdaptiveMaxPool2d" => Made::layer(AdaptiveMaxPool2d::new(out_sizes::<2>(&to())?)),
+        "AdaptiveMaxPool3d" => Made::layer(AdaptiveMaxPool3d::new(out_sizes::<3>(&to())?)),
+        _ => None,
+    })
+}
