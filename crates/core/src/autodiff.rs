@@ -580,6 +580,7 @@ fn vjp(ir: &mut Ir, v: Val, g: Val, i: usize) -> Result<Option<Val>> {
         }
         Op::Concat { axis } => Some(ops::movement::vjp_concat(ir, *axis, &node.inputs, g, i)),
         Op::Matmul => Some(ops::matmul::vjp(ir, x, node.inputs[1], g, i)),
+        Op::Conv(c) => Some(ops::conv::vjp(ir, *c, [x, node.inputs[1]], g, i)),
         Op::Gather { axis } => {
             let shape = ir.shape(x);
             Some(ir.indexing(Op::ScatterAdd { axis: *axis }, g, node.inputs[1], shape))

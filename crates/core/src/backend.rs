@@ -4,6 +4,7 @@
 //! stretch of the arena. The CPU backend is `exec`; `reference` is the obvious one, which also runs
 //! what the CPU kernels do not support (row kernels in f64).
 
+use gradus_kernels::conv::Geometry;
 use gradus_kernels::gemm::Activation;
 use gradus_kernels::map::Compiled;
 use gradus_kernels::running::{Line, Running};
@@ -11,7 +12,7 @@ use gradus_kernels::window::{Axis, Pooling};
 
 use crate::graph::dtype::DType;
 use crate::graph::shape::{MAX_RANK, Shape};
-use crate::ops::{Combine, Op, Reduction, Rows, Rule};
+use crate::ops::{Combine, ConvPass, Op, Reduction, Rows, Rule};
 use crate::plan::ir::Val;
 
 /// Where the memory of a place is.
@@ -94,6 +95,8 @@ pub(crate) enum Step {
     Pool { kind: Pooling, axes: [Axis; 3], planes: usize, operands: Vec<Loc>, out: Loc },
     /// A (batched) matrix product with its epilogue.
     Gemm(Box<GemmStep>),
+    /// A convolution or one of its gradients.
+    Conv { pass: ConvPass, geometry: Box<Geometry>, a: Loc, b: Loc, out: Loc },
     /// A kernel on rows.
     Rows { rows: Rows, outer: usize, n: usize, operands: Vec<Loc>, out: Loc },
     /// Strided source to contiguous destination.
@@ -192,6 +195,10 @@ impl Step {
                     f(bias.bank);
                 }
             }
+            Step::Conv { a, b, .. } => {
+                f(a.bank);
+                f(b.bank);
+            }
             Step::Copy { from, .. } => f(from.bank),
             Step::Unslice { from, .. } => f(from.bank),
             Step::Concat { parts, .. } => parts.iter().for_each(|(l, _)| f(l.bank)),
@@ -215,6 +222,7 @@ impl Step {
             | Step::Scatter { out, .. }
             | Step::Within { out, .. }
             | Step::Search { out, .. }
+            | Step::Conv { out, .. }
             | Step::Rows { out, .. }
             | Step::Copy { to: out, .. }
             | Step::Unslice { out, .. }

@@ -45,6 +45,7 @@ pub use half::{bf16, f16};
 pub use mode::{
     eager, evaluation, inference, is_sampling, is_training, no_grad, sampling, training,
 };
+pub use ops::conv::{ConvOptions, ConvTransposeOptions, Padding};
 pub use ops::join::Meshgrid;
 pub use ops::masks::Unique;
 pub use ops::pad::Pad;

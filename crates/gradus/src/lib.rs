@@ -39,14 +39,14 @@
 extern crate self as gradus;
 
 pub use gradus_core::{
-    Array, Axes, Buffer, By, CacheStats, Code, Contracted, CustomOp, DType, Ellipsis, Error,
-    Gradients, Index, IndexItem, Isa, Literal, MAX_RANK, Meshgrid, Meta, NewAxis, Number, Operand,
-    Pad, Param, Quantile, Result, Rng, RngState, Rows, Rule, Scalar, ScatterReduce, Scope, Shape,
-    Span, StepReport, Stream, Tag, Tensor, Truth, Unique, UpdateGroup, apply, bf16, check,
-    check_mode, checkpoint, custom_gradient, eager, error, evaluation, explain, f16, inference,
-    init_normal, init_uniform, is_training, isa, live_nodes, no_grad, ops, pending_tensors,
-    plan_cache, release_memory, rng_state, seed, set_rng_state, set_split_all, set_threads,
-    snapshot, span, step, sync, threads, training,
+    Array, Axes, Buffer, By, CacheStats, Code, Contracted, ConvOptions, ConvTransposeOptions,
+    CustomOp, DType, Ellipsis, Error, Gradients, Index, IndexItem, Isa, Literal, MAX_RANK,
+    Meshgrid, Meta, NewAxis, Number, Operand, Pad, Padding, Param, Quantile, Result, Rng, RngState,
+    Rows, Rule, Scalar, ScatterReduce, Scope, Shape, Span, StepReport, Stream, Tag, Tensor, Truth,
+    Unique, UpdateGroup, apply, bf16, check, check_mode, checkpoint, custom_gradient, eager, error,
+    evaluation, explain, f16, inference, init_normal, init_uniform, is_training, isa, live_nodes,
+    no_grad, ops, pending_tensors, plan_cache, release_memory, rng_state, seed, set_rng_state,
+    set_split_all, set_threads, snapshot, span, step, sync, threads, training,
 };
 pub use gradus_core::{OutSizes, Pool, Sizes};
 

@@ -13,7 +13,7 @@ use crate::graph::recorder::{self, Side, Slot};
 use crate::graph::shape::{MAX_RANK, Shape};
 use crate::graph::trace::{placeholder, record_traced};
 use crate::ops::custom_gradient::rule_of;
-use crate::ops::{Meta, Op, Operands, Rows};
+use crate::ops::{Conv, ConvPass, Meta, Op, Operands, Rows};
 use crate::plan::ir::{Ir, IrNode, Val};
 use crate::tensor::Tensor;
 
@@ -206,6 +206,7 @@ impl Batcher {
                 let (a, b) = (lift(&ins[0])?, lift(&ins[1])?);
                 self.emit(node, Op::Matmul, &[&a, &b], out)
             }
+            Op::Conv(conv) => self.convolution(node, *conv, ins, out),
             Op::Gather { axis } => all(Op::Gather { axis: up(*axis) }),
             Op::ScatterAdd { axis } => all(Op::ScatterAdd { axis: up(*axis) }),
             Op::IndexSelect { axis } if !ins[1].1 => same(Op::IndexSelect { axis: up(*axis) }),
@@ -244,6 +245,50 @@ impl Batcher {
             _ => self.one_by_one(node, ins, out),
         };
         made.map(|t| (t, true))
+    }
+
+    /// With one weight for all samples, their batches are one; otherwise each sample is a group of
+    /// channels.
+    fn convolution(&self, node: &IrNode, conv: Conv, ins: &[Mapped], out: Shape) -> Result<Tensor> {
+        let [a, b] = ins else { return Err(crate::Error::internal("operands of a convolution")) };
+        let joined = |s: Shape| s.remove(0).with(0, s.dim(0).saturating_mul(s.dim(1)));
+        if conv.pass != ConvPass::Weight && !b.1 {
+            let x = self.full(a, node)?;
+            let x = self.view(node, &x, joined(x.peek().shape))?;
+            let y = self.emit(node, Op::Conv(conv), &[&x, &b.0], joined(out))?;
+            return self.view(node, &y, out);
+        }
+        let groups = u32::try_from(self.size).ok().and_then(|n| conv.groups.checked_mul(n));
+        let Some(groups) = groups.filter(|&n| n > 0) else {
+            return self.one_by_one(node, ins, out);
+        };
+        // [samples, batch, channels, ..] and [batch, samples, channels, ..] in turn.
+        let swap = |x: &Tensor| {
+            let shape = x.peek().shape;
+            let mut perm: [u8; MAX_RANK] = std::array::from_fn(|i| i as u8);
+            perm.swap(0, 1);
+            let to = shape.with(0, shape.dim(1)).with(1, shape.dim(0));
+            self.emit(node, Op::Permute(perm), &[x], to)
+        };
+        let side = |shape: Shape| {
+            let (samples, channels) = (shape.dim(0), shape.dim(2));
+            shape.remove(0).with(1, samples.saturating_mul(channels))
+        };
+        let images = |x: &Mapped| {
+            let x = self.full(x, node)?;
+            self.view(node, &swap(&x)?, side(x.peek().shape))
+        };
+        let op = Op::Conv(Conv { groups, ..conv });
+        let x = images(a)?;
+        if conv.pass == ConvPass::Weight {
+            let y = self.emit(node, op, &[&x, &images(b)?], joined(out))?;
+            return self.view(node, &y, out);
+        }
+        let w = self.full(b, node)?;
+        let w = self.view(node, &w, joined(w.peek().shape))?;
+        let y = self.emit(node, op, &[&x, &w], side(out))?;
+        let apart = out.with(0, out.dim(1)).with(1, out.dim(0));
+        swap(&self.view(node, &y, apart)?)
     }
 
     /// What does not depend on the sample, as it was.

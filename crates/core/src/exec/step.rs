@@ -6,7 +6,7 @@ use gradus_kernels::gemm::{Gemm, gemm};
 use gradus_kernels::index::Around;
 use gradus_kernels::memory::{KernelError, Mem};
 use gradus_kernels::reduce::{ArgKind, ReduceKind, argreduce};
-use gradus_kernels::{copy, index, map, reduce, rows, running, scan, scatter, sort, window};
+use gradus_kernels::{conv, copy, index, map, reduce, rows, running, scan, scatter, sort, window};
 use smallvec::SmallVec;
 
 use super::Run;
@@ -83,6 +83,9 @@ pub(super) fn run(run: &Run<'_>, step: &Step) -> Result<bool, Stop> {
             window::pooling(*kind, *axes, *planes, &ins, run.mem(out)?)?;
         }
         Step::Gemm(g) => return Ok(product(run, g)?),
+        Step::Conv { pass, geometry, a, b, out } => {
+            conv::conv(*pass, geometry, run.mem(a)?, run.mem(b)?, run.mem(out)?)?;
+        }
         Step::Rows { rows, n, operands, out, .. } => {
             let ins = windows(run, operands)?;
             row_kernel(*rows, &ins, run.mem(out)?, *n)?;

@@ -23,6 +23,7 @@ pub(crate) mod arrange;
 pub mod attention;
 pub(crate) mod bags;
 pub(crate) mod checkpoint;
+pub(crate) mod conv;
 pub(crate) mod creation;
 pub(crate) mod custom;
 pub(crate) mod custom_gradient;
@@ -61,6 +62,7 @@ pub(crate) mod update;
 
 pub use bags::Bag;
 pub use checkpoint::checkpoint;
+pub use conv::{Conv, ConvPass};
 pub use creation::Number;
 pub use custom::CustomOp;
 pub use custom_gradient::custom_gradient;
@@ -180,6 +182,8 @@ pub enum Op {
     },
     /// `[.., m, k] @ [.., k, n]`, equal batch axes (broadcast by the recorder).
     Matmul,
+    /// A convolution or one of its gradients.
+    Conv(Conv),
     /// `out[i][j] = x[index[i][j]][j]` for axis 0, and so on: one index an element.
     Gather {
         /// Which axis.
@@ -322,6 +326,7 @@ impl Op {
             Op::Unslice { .. } => "unslice",
             Op::Concat { .. } => "concat",
             Op::Matmul => "matmul",
+            Op::Conv(c) => c.name(),
             Op::Gather { .. } => "gather",
             Op::ScatterAdd { .. } => "scatter_add",
             Op::IndexSelect { .. } => "index_select",
@@ -390,6 +395,7 @@ impl Op {
             }
             Op::Concat { axis } => out(word(18, u64::from(*axis), 0)),
             Op::Matmul => out(19),
+            Op::Conv(c) => c.key(out),
             Op::Gather { axis } => out(word(20, u64::from(*axis), 0)),
             Op::ScatterAdd { axis } => out(word(21, u64::from(*axis), 0)),
             Op::IndexSelect { axis } => out(word(22, u64::from(*axis), 0)),

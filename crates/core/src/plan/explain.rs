@@ -116,6 +116,19 @@ fn describe(plan: &Plan, step: &Step) -> String {
                 gradus_kernels::gemm::Activation::Relu => ", relu",
             }
         ),
+        Step::Conv { pass, geometry: g, a, b, out } => format!(
+            "{} <- {pass:?}({}, {})  {}x[{}, {:?}] -> [{}, {:?}], window {:?}, groups {}",
+            loc(out),
+            loc(a),
+            loc(b),
+            g.batch,
+            g.inputs,
+            g.x,
+            g.outputs,
+            g.y,
+            g.kernel,
+            g.groups
+        ),
         Step::Rows { rows, outer, n, operands, out } => {
             format!("{} <- {rows:?}({})  [{outer}, {n}]", loc(out), list(operands))
         }

@@ -494,6 +494,13 @@ impl Lower<'_> {
                     node.inputs.iter().map(|&i| self.contiguous(i)).collect::<Result<_>>()?;
                 Step::Pool { kind: *kind, axes, planes, operands, out: self.allocate(v) }
             }
+            // Other types are computed by the reference executor.
+            Op::Conv(c) if node.dtype == DType::F32 => {
+                let geometry = c.geometry(shape_of(self, 0), shape_of(self, 1), node.shape);
+                let (a, b) = (self.contiguous(input(0))?, self.contiguous(input(1))?);
+                let out = self.allocate(v);
+                Step::Conv { pass: c.pass, geometry: Box::new(geometry), a, b, out }
+            }
             Op::Rows(rows) => {
                 let shape = shape_of(self, 0);
                 let n = shape.last(0);

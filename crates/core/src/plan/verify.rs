@@ -120,6 +120,7 @@ pub(crate) fn name(step: &Step) -> &'static str {
         Step::Sort { .. } => "sort",
         Step::Search { .. } => "search",
         Step::Gemm(_) => "gemm",
+        Step::Conv { .. } => "conv",
         Step::Rows { .. } => "rows",
         Step::Copy { .. } => "copy",
         Step::Unslice { .. } => "unslice",

@@ -17,9 +17,11 @@
 //! | `sort` | the order of rows, and where values go in them |
 //! | `matmul` | matrix products |
 //! | `pool` | windows that slide over the last axes |
+//! | `conv` | convolutions and their gradients |
 //! | `scan` | running results along an axis |
 //! | `rows` | softmax, cross-entropy and their gradients |
 
+mod conv;
 mod elementwise;
 mod formulas;
 mod indexing;
@@ -98,6 +100,7 @@ pub(crate) fn eval(
 
         (Op::Matmul, [a, b]) => matmul::matmul(a, b, out),
         (Op::Pool { kind, rank, windows }, ins) => pool::pool((*kind, *rank, windows), ins, out),
+        (Op::Conv(c), [a, b]) => conv::conv(c, a, b, out),
         (Op::Rows(rows), ins) => rows::rows(*rows, ins, out),
 
         _ => Err(KernelError::Type("the reference executor does not evaluate this operation")),

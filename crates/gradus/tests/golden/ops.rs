@@ -23,6 +23,7 @@ macro_rules! binary {
 mod activations;
 mod arranging;
 mod attention;
+pub(crate) mod convolutions;
 mod creation;
 mod elementwise;
 mod indexing;
@@ -64,6 +65,7 @@ pub(crate) fn lines() -> Vec<Line> {
         layers::lines(),
         attention::lines(),
         spatial::lines(),
+        convolutions::lines(),
     ]
     .concat()
 }

@@ -13,10 +13,10 @@
 
 mod driver;
 mod kernels;
-mod pack;
+pub(crate) mod pack;
 #[cfg(not(target_arch = "x86_64"))]
 mod plain;
-mod simd;
+pub(crate) mod simd;
 mod tile;
 mod whole;
 mod wide;

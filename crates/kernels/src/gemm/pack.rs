@@ -8,21 +8,21 @@ use std::cell::Cell;
 use std::thread::LocalKey;
 
 /// One panel of B or one sliver of A to copy.
-pub(super) struct Pack {
-    pub(super) src: *const f32,
+pub(crate) struct Pack {
+    pub(crate) src: *const f32,
     /// Distance of two steps of k in the source.
-    pub(super) step: usize,
+    pub(crate) step: usize,
     /// Distance of two columns of B (or rows of A) in the source.
-    pub(super) across: usize,
-    pub(super) k: usize,
+    pub(crate) across: usize,
+    pub(crate) k: usize,
     /// Columns of B (or rows of A) in the source.
-    pub(super) count: usize,
+    pub(crate) count: usize,
     /// Elements a step in the copy, at least `count`.
-    pub(super) width: usize,
-    pub(super) dst: *mut f32,
+    pub(crate) width: usize,
+    pub(crate) dst: *mut f32,
     /// Slivers of A side by side (1 for B), and their distance in the copy.
-    pub(super) repeat: usize,
-    pub(super) apart: usize,
+    pub(crate) repeat: usize,
+    pub(crate) apart: usize,
 }
 
 /// Steps by which lines of the copy are asked for in advance. Stores retire in order, so each one
@@ -33,7 +33,7 @@ const AHEAD: usize = 8;
 const LARGE: usize = 8 << 10;
 
 /// A packing function.
-pub(super) type PackFn = unsafe fn(&Pack);
+pub(crate) type PackFn = unsafe fn(&Pack);
 
 /// Packs a panel of B; `width` is a multiple of the lanes, and what is not in the source is zero.
 ///
@@ -41,7 +41,7 @@ pub(super) type PackFn = unsafe fn(&Pack);
 /// The machine has the instruction set of `S`; the source can be read and `k * width` elements
 /// be written at `dst`.
 #[inline(always)]
-pub(super) unsafe fn panel<S: Simd>(p: &Pack) {
+pub(crate) unsafe fn panel<S: Simd>(p: &Pack) {
     // SAFETY: the contract above.
     unsafe {
         if p.across == 1 {
@@ -171,7 +171,7 @@ unsafe fn copy_steps<const N: usize>(p: &Pack) {
 /// A cache line.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-pub(super) struct Line(#[allow(dead_code)] [f32; 16]);
+pub(crate) struct Line(#[allow(dead_code)] [f32; 16]);
 
 thread_local! {
     /// Copies that several pieces of one product read.
@@ -181,11 +181,11 @@ thread_local! {
 }
 
 /// Memory that a thread keeps.
-type Scratch = Cell<Vec<Line>>;
+pub(crate) type Scratch = Cell<Vec<Line>>;
 
 /// Calls `f` with a pointer to at least `elements` elements of this thread's scratch memory,
 /// 64-byte aligned and initialised with something. It is grown once and kept.
-pub(super) fn with_scratch<R>(
+pub(crate) fn with_scratch<R>(
     scratch: &'static LocalKey<Scratch>,
     elements: usize,
     f: impl FnOnce(*mut f32) -> R,

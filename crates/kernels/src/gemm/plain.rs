@@ -5,7 +5,7 @@ use super::simd::Simd;
 
 /// Four lanes in plain Rust, for machines of which we know nothing; LLVM makes registers of it.
 #[derive(Clone, Copy)]
-pub(super) struct Plain([f32; 4]);
+pub(crate) struct Plain([f32; 4]);
 
 /// The fused multiply-add only where it is an instruction: elsewhere it would be a library call.
 #[inline(always)]

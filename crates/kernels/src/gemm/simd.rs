@@ -7,7 +7,7 @@
 /// # Safety
 /// Every method may be called only on a machine that has the instruction set, and the ones that
 /// take a pointer read or write the lanes that they name there.
-pub(super) trait Simd: Copy {
+pub(crate) trait Simd: Copy {
     /// Lanes in a register.
     const LANES: usize;
     /// Whether a masked load costs no more than a plain one.
@@ -53,15 +53,15 @@ pub(super) fn prefetch(p: *const f32) {
 }
 
 #[cfg(target_arch = "aarch64")]
-pub(super) use super::plain::Neon as Base;
+pub(crate) use super::plain::Neon as Base;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-pub(super) use super::plain::Plain as Base;
+pub(crate) use super::plain::Plain as Base;
 /// What the target has in any case.
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86::Sse2 as Base;
+pub(crate) use x86::Sse2 as Base;
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86::{Avx2, Avx512};
+pub(crate) use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -70,7 +70,7 @@ mod x86 {
 
     /// Four lanes, SSE2: what every x86-64 machine has.
     #[derive(Clone, Copy)]
-    pub(in super::super) struct Sse2(__m128);
+    pub(crate) struct Sse2(__m128);
 
     impl Simd for Sse2 {
         const LANES: usize = 4;
@@ -187,7 +187,7 @@ mod x86 {
 
     /// Sixteen lanes, AVX-512.
     #[derive(Clone, Copy)]
-    pub(in super::super) struct Avx512(__m512);
+    pub(crate) struct Avx512(__m512);
 
     impl Simd for Avx512 {
         const LANES: usize = 16;
@@ -305,7 +305,7 @@ mod x86 {
 
     /// Eight lanes, AVX2 with FMA.
     #[derive(Clone, Copy)]
-    pub(in super::super) struct Avx2(__m256);
+    pub(crate) struct Avx2(__m256);
 
     /// Eight lanes on, then eight off: a window of it is a mask.
     static LANES_ON: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];

@@ -2,6 +2,8 @@
 
 mod activation;
 mod attention;
+mod conv;
+mod conv_transpose;
 mod dropout;
 mod embedding;
 mod flatten;
@@ -13,6 +15,8 @@ mod sequential;
 
 pub use activation::{Gelu, GeluTanh, Relu, Sigmoid, Tanh};
 pub use attention::{AttentionMasks, MultiheadAttention};
+pub use conv::{Conv1d, Conv2d, Conv3d};
+pub use conv_transpose::{ConvTranspose1d, ConvTranspose2d, ConvTranspose3d};
 pub use dropout::Dropout;
 pub use embedding::{EmbedColumns, Embedding};
 pub use flatten::{Flatten, Identity};

@@ -12,6 +12,7 @@ mod arranging;
 mod arrays;
 mod attention;
 mod contraction;
+mod convolution;
 mod creation;
 mod elementwise;
 mod indexing;
@@ -182,6 +183,7 @@ pub fn rows() -> &'static [OpRow] {
             product::rows(),
             contraction::rows(),
             attention::rows(),
+            convolution::rows(),
             movement::rows(),
             indexing::rows(),
             subscript::rows(),

@@ -3,8 +3,6 @@
 /// Name of PyTorch's function and the reason.
 pub(super) const REASONS: &[(&str, &str)] = &[
     ("affine_grid", "sampling of images is not built yet"),
-    ("conv2d_more", "convolutions are not built yet"),
-    ("conv_transpose2d_more", "convolutions are not built yet"),
     ("ctc_loss_from_logits", "the loss of unaligned sequences (CTC) is not built yet"),
     ("fold", "patches of images are not built yet"),
 ];

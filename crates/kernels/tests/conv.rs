@@ -1,0 +1,254 @@
+//! Convolutions against sums written down naively in f64, and their bits everywhere.
+#![allow(clippy::unwrap_used, clippy::panic)] // tests
+
+mod support;
+
+use gradus_kernels::conv::{Geometry, Pass, conv};
+use gradus_kernels::memory::Mem;
+use support::{Numbers, bits, everywhere, f32s};
+
+/// All three passes, naively: what is outside of the data is a zero that takes part.
+fn naive(g: &Geometry, pass: Pass, a: &[f32], b: &[f32]) -> (Vec<f64>, Vec<f64>) {
+    let (cg, fg) = (g.inputs / g.groups, g.outputs / g.groups);
+    let count = |channels: usize, d: [usize; 3]| channels * d[0] * d[1] * d[2];
+    let at = |channel: usize, d: [usize; 3], i: [usize; 3]| {
+        ((channel * d[0] + i[0]) * d[1] + i[1]) * d[2] + i[2]
+    };
+    let all = |d: [usize; 3]| {
+        (0..d[0] * d[1] * d[2]).map(move |i| [i / (d[1] * d[2]), i / d[2] % d[1], i % d[2]])
+    };
+    let len = match pass {
+        Pass::Forward => g.batch * count(g.outputs, g.y),
+        Pass::Input => g.batch * count(g.inputs, g.x),
+        Pass::Weight => count(g.outputs * cg, g.kernel),
+    };
+    let (mut out, mut size) = (vec![0.0; len], vec![0.0; len]);
+    for n in 0..g.batch {
+        for f in 0..g.outputs {
+            for c in 0..cg {
+                let channel = f / fg * cg + c;
+                for k in all(g.kernel) {
+                    for o in all(g.y) {
+                        let i: [isize; 3] = std::array::from_fn(|s| {
+                            (o[s] * g.stride[s] + k[s] * g.dilation[s]) as isize
+                                - g.before[s] as isize
+                        });
+                        let inside = (0..3).all(|s| i[s] >= 0 && (i[s] as usize) < g.x[s]);
+                        if !inside {
+                            continue;
+                        }
+                        let x = at(n * g.inputs + channel, g.x, i.map(|i| i as usize));
+                        let y = at(n * g.outputs + f, g.y, o);
+                        let w = at(f * cg + c, g.kernel, k);
+                        let (to, term) = match pass {
+                            Pass::Forward => (y, f64::from(a[x]) * f64::from(b[w])),
+                            Pass::Input => (x, f64::from(a[y]) * f64::from(b[w])),
+                            Pass::Weight => (w, f64::from(a[x]) * f64::from(b[y])),
+                        };
+                        out[to] += term;
+                        size[to] += term.abs();
+                    }
+                }
+            }
+        }
+    }
+    (out, size)
+}
+
+fn sizes(g: &Geometry) -> [usize; 3] {
+    let v = |d: [usize; 3]| d[0] * d[1] * d[2];
+    [
+        g.batch * g.inputs * v(g.x),
+        g.outputs * (g.inputs / g.groups) * v(g.kernel),
+        g.batch * g.outputs * v(g.y),
+    ]
+}
+
+fn check(g: &Geometry) {
+    let [x, w, y] = sizes(g);
+    for pass in [Pass::Forward, Pass::Input, Pass::Weight] {
+        let (na, nb, n) = match pass {
+            Pass::Forward => (x, w, y),
+            Pass::Input => (y, w, x),
+            Pass::Weight => (x, y, w),
+        };
+        let (a, b) = (f32s(na, 1), f32s(nb, 2));
+        let run = || {
+            let mut out = vec![7.0f32; n];
+            conv(pass, g, Mem::read(&a), Mem::read(&b), Mem::write(&mut out)).unwrap();
+            out
+        };
+        let (want, size) = naive(g, pass, &a, &b);
+        let close = |have: &[f32]| {
+            for (i, ((&h, &w), &s)) in have.iter().zip(&want).zip(&size).enumerate() {
+                let error = (f64::from(h) - w).abs();
+                assert!(error <= 1e-5 * s + 1e-7, "{pass:?} {g:?}: element {i}: {h}, not {w}");
+            }
+        };
+        everywhere(|| {
+            let out = run();
+            close(&out);
+            // Without the fused instruction other bits are right too.
+            let fused = gradus_kernels::isa::active() != gradus_kernels::isa::Isa::Generic;
+            if fused { bits(&out) } else { Vec::new() }
+        });
+    }
+}
+
+/// A two-dimensional one; `after` are zeros behind.
+fn flat(
+    [batch, inputs, outputs, groups]: [usize; 4],
+    x: [usize; 2],
+    kernel: [usize; 2],
+    stride: usize,
+    dilation: usize,
+    pad: usize,
+) -> Geometry {
+    let x = [1, x[0], x[1]];
+    let kernel = [1, kernel[0], kernel[1]];
+    let (stride, dilation, before) = ([1, stride, stride], [1, dilation, dilation], [0, pad, pad]);
+    let y = std::array::from_fn(|i| {
+        (x[i] + 2 * before[i] - dilation[i] * (kernel[i] - 1) - 1) / stride[i] + 1
+    });
+    Geometry { batch, groups, inputs, outputs, x, y, kernel, stride, dilation, before }
+}
+
+#[test]
+fn usual_layers() {
+    check(&flat([2, 1, 32, 1], [28, 28], [3, 3], 1, 1, 0));
+    check(&flat([2, 8, 20, 1], [12, 12], [5, 5], 1, 1, 0));
+    check(&flat([3, 16, 16, 1], [32, 32], [3, 3], 1, 1, 1));
+    check(&flat([2, 16, 32, 1], [32, 32], [3, 3], 2, 1, 1));
+    check(&flat([2, 16, 32, 1], [32, 32], [1, 1], 2, 1, 0));
+    check(&flat([9, 64, 64, 1], [8, 8], [3, 3], 1, 1, 1));
+    check(&flat([2, 3, 64, 1], [33, 33], [7, 7], 2, 1, 3));
+    check(&flat([5, 70, 50, 1], [4, 4], [3, 3], 1, 1, 1));
+    check(&flat([7, 130, 33, 1], [1, 1], [1, 1], 1, 1, 0));
+}
+
+#[test]
+fn groups_and_depthwise() {
+    check(&flat([2, 8, 8, 8], [9, 9], [3, 3], 1, 1, 1));
+    check(&flat([2, 8, 16, 8], [9, 9], [3, 3], 2, 1, 1));
+    check(&flat([2, 12, 18, 3], [7, 6], [3, 2], 1, 1, 1));
+    check(&flat([2, 40, 40, 40], [16, 16], [3, 3], 1, 1, 1));
+    check(&flat([1, 33, 33, 33], [10, 35], [5, 5], 1, 2, 4));
+}
+
+#[test]
+fn strides_and_dilations() {
+    for (stride, dilation) in [(1, 2), (2, 2), (3, 2), (2, 3), (4, 2), (5, 1), (3, 3)] {
+        check(&flat([2, 3, 5, 1], [17, 19], [3, 2], stride, dilation, 2));
+    }
+    // The window is wider than the image; a stride beyond it.
+    check(&flat([2, 2, 3, 1], [3, 3], [5, 5], 1, 1, 2));
+    check(&flat([2, 2, 3, 1], [4, 4], [2, 2], 7, 1, 0));
+    check(&flat([1, 2, 3, 1], [9, 9], [1, 1], 3, 1, 5));
+}
+
+#[test]
+fn one_and_three_axes() {
+    let line = Geometry {
+        batch: 2,
+        groups: 2,
+        inputs: 6,
+        outputs: 4,
+        x: [1, 1, 3000],
+        y: [1, 1, 1499],
+        kernel: [1, 1, 5],
+        stride: [1, 1, 2],
+        dilation: [1, 1, 1],
+        before: [0, 0, 1],
+    };
+    check(&line);
+    let cube = Geometry {
+        batch: 2,
+        groups: 1,
+        inputs: 3,
+        outputs: 18,
+        x: [5, 6, 7],
+        y: [3, 4, 8],
+        kernel: [3, 2, 2],
+        stride: [2, 2, 1],
+        dilation: [1, 1, 1],
+        before: [1, 1, 1],
+    };
+    check(&cube);
+    check(&Geometry { y: [2, 3, 5], ..cube });
+}
+
+#[test]
+fn large_images_are_cut() {
+    check(&flat([1, 2, 17, 1], [70, 65], [3, 3], 1, 1, 1));
+    check(&flat([1, 40, 3, 1], [64, 64], [3, 3], 1, 1, 1));
+    check(&flat([1, 5, 3, 1], [41, 400], [3, 3], 2, 1, 1));
+}
+
+#[test]
+fn random_sizes() {
+    let mut r = Numbers(4242);
+    for _ in 0..60 {
+        let groups = [1, 1, 1, 2, 3][r.below(5)];
+        let (cg, fg) = (1 + r.below(9), 1 + r.below(40));
+        let mut pick = |n: usize| 1 + r.below(n);
+        let x = [pick(3), pick(9), pick(20)];
+        let kernel = [pick(2), pick(4), pick(4)];
+        let stride = [pick(2), pick(3), pick(3)];
+        let dilation = [pick(2), pick(2), pick(3)];
+        let before: [usize; 3] = std::array::from_fn(|i| pick(4) - 1 + usize::from(i > 3));
+        // The result may be smaller or larger than what fits: beyond the data there are zeros.
+        let y = [pick(3), pick(8), pick(12)];
+        let g = Geometry {
+            batch: pick(4),
+            groups,
+            inputs: cg * groups,
+            outputs: fg * groups,
+            x,
+            y,
+            kernel,
+            stride,
+            dilation,
+            before,
+        };
+        check(&g);
+    }
+}
+
+#[test]
+fn nothing_to_do_and_wrong_windows() {
+    let g = flat([2, 3, 4, 1], [5, 5], [3, 3], 1, 1, 1);
+    let (x, w) = (vec![1.0f32; 150], vec![1.0f32; 108]);
+    let mut y = vec![1.0f32; 200];
+    let mut run = |g: &Geometry, x: &[f32], w: &[f32]| {
+        conv(Pass::Forward, g, Mem::read(x), Mem::read(w), Mem::write(&mut y))
+    };
+    assert!(run(&g, &x, &w).is_ok());
+    assert!(run(&g, &x[1..], &w).is_err());
+    assert!(run(&g, &x, &w[1..]).is_err());
+    assert!(run(&Geometry { groups: 2, ..g }, &x, &w).is_err());
+    assert!(run(&Geometry { groups: 0, ..g }, &x, &w).is_err());
+    assert!(run(&Geometry { stride: [1, 0, 1], ..g }, &x, &w).is_err());
+    assert!(run(&Geometry { batch: 0, ..g }, &x, &w).is_ok());
+    let mut y = vec![1.0f32; 200];
+    let none = Geometry { inputs: 0, ..g };
+    let done =
+        conv(Pass::Forward, &none, Mem::read(&x[..0]), Mem::read(&w[..0]), Mem::write(&mut y));
+    assert!(done.is_ok() && y.iter().all(|&y| y == 0.0));
+    let mut both = vec![1.0f32; 300];
+    let (shared, rest) = both.split_at_mut(150);
+    assert!(
+        conv(Pass::Forward, &g, Mem::read(shared), Mem::read(&w), Mem::write(rest)).is_err(),
+        "150 elements are not 200"
+    );
+}
+
+/// A zero of the padding takes part: with an infinite weight it is NaN.
+#[test]
+fn padding_takes_part() {
+    let g = flat([1, 1, 1, 1], [2, 2], [3, 3], 1, 1, 1);
+    let mut w = vec![1.0f32; 9];
+    w[0] = f32::INFINITY;
+    let mut y = vec![0.0f32; 4];
+    conv(Pass::Forward, &g, Mem::read(&[1.0f32; 4]), Mem::read(&w), Mem::write(&mut y)).unwrap();
+    assert!(y[0].is_nan() && y[3] == f32::INFINITY, "{y:?}");
+}
