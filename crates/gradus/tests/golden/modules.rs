@@ -5,6 +5,7 @@
 //! with the constructor's arguments, the state and the inputs, as its line in `ops/` says.
 
 mod basic;
+mod convolutions;
 mod spatial;
 
 use crate::compare::{self, deviation, list};
@@ -95,7 +96,7 @@ impl Made {
 /// How PyTorch's constructors are written here, a file a family; none, if there is no such layer.
 type Maker = fn(name: &str, ctor: &Call) -> Result<Option<Made>, String>;
 
-const MAKERS: &[Maker] = &[basic::make, spatial::make];
+const MAKERS: &[Maker] = &[basic::make, convolutions::make, spatial::make];
 
 fn made(name: &str, ctor: &Call) -> Result<Option<Made>, String> {
     for make in MAKERS {

@@ -7,6 +7,7 @@
 //! `gradus layers` prints. To add a layer: add the struct and its row.
 
 mod affine;
+mod convolution;
 mod pool;
 mod samples;
 
@@ -206,7 +207,7 @@ use fails;
 /// ```
 pub fn rows() -> &'static [LayerRow] {
     static ROWS: LazyLock<Vec<LayerRow>> = LazyLock::new(|| {
-        let mut rows = [affine::rows(), pool::rows()].concat();
+        let mut rows = [affine::rows(), convolution::rows(), pool::rows()].concat();
         // Stable: within a group the order above stays.
         rows.sort_by_key(|row| Group::ALL.iter().position(|group| *group == row.group));
         rows

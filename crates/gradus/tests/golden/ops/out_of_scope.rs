@@ -9,7 +9,6 @@ pub(super) const REASONS: &[(&str, &str)] = &[
 
 /// Parts of the names of functions of networks and of layers, in lower case, and the reason.
 const KINDS: &[(&str, &str)] = &[
-    ("conv", "convolutions are not built yet"),
     ("batch_norm", "normalisation layers are not built yet"),
     ("group_norm", "normalisation layers are not built yet"),
     ("instance_norm", "normalisation layers are not built yet"),
