@@ -229,7 +229,8 @@ pub(crate) fn backward(
     seed: Option<&Tensor>,
     place: &'static Location<'static>,
 ) -> Result<Gradients> {
-    let entries = recorder::with(|r| {
+    let mut entries = Gradients::list();
+    recorder::with(|r| {
         take_error(r, loss)?;
         let slot = loss.slot();
         scalar_loss(r, slot, place)?;
@@ -250,7 +251,8 @@ pub(crate) fn backward(
                 _ => Key::Leaf(leaf, r.generation(leaf)),
             };
             let pairs = leaves.iter().zip(picks.iter());
-            Ok(pairs.map(|(&leaf, &pick)| (key(r, leaf), r.handle(pick))).collect::<Vec<_>>())
+            entries.extend(pairs.map(|(&leaf, &pick)| (key(r, leaf), r.handle(pick))));
+            Ok(())
         })
     })?;
     Ok(Gradients::merged(entries))

@@ -36,7 +36,7 @@ pub use gradus_kernels::pool::{
     reset_workers_that_ran, set_split_all, set_threads, threads, workers_that_ran,
 };
 pub use graph::dtype::{DType, Scalar};
-pub use graph::flush::{StepReport, apply, explain, step, sync};
+pub use graph::flush::{StepReport, apply, explain, step, sync, transaction};
 pub use graph::recorder::{live_nodes, pending_tensors};
 pub use graph::scope::{Scope, Tag};
 pub use graph::shape::{MAX_RANK, Shape};

@@ -51,6 +51,14 @@ impl Cell {
         self.id
     }
 
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    pub(crate) fn dtype(&self) -> DType {
+        self.dtype
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, Option<Array>> {
         self.value.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -207,6 +215,32 @@ impl Param {
         self.0.frozen.store(frozen, Ordering::Relaxed);
     }
 
+    /// Records that the parameter becomes `value`, once the step it belongs to succeeds: what an
+    /// update rule of one's own is made of, inside a [`transaction`](crate::transaction).
+    ///
+    /// The write is an effect, as [`Buffer::assign`]: it happens exactly once, in order, with the
+    /// next `step` or `transaction` of this thread, and not at all if that one fails. Until then
+    /// [`Param::tensor`] is the value before.
+    ///
+    /// ```
+    /// use gradus_core::{Array, Param, Tensor, transaction};
+    /// let w = Param::new(Array::new([2], &[3.0f32, 4.0])?);
+    /// let loss = w.tensor().square().sum();
+    /// transaction(|| {
+    ///     let gradients = loss.backward()?;
+    ///     if let Some(gradient) = gradients.get(&w) {
+    ///         w.assign(&(w.tensor() - 0.25 * gradient));
+    ///     }
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(w.get()?.to_vec::<f32>()?, [1.5, 2.0]);
+    /// # Ok::<(), gradus_core::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn assign(&self, value: &Tensor) {
+        effect::assign(&self.0, "parameter", value, std::panic::Location::caller());
+    }
+
     /// Whether it is frozen.
     pub fn is_frozen(&self) -> bool {
         self.0.frozen.load(Ordering::Relaxed)
@@ -242,7 +276,7 @@ impl Buffer {
     /// step fails.
     #[track_caller]
     pub fn assign(&self, value: &Tensor) {
-        effect::assign(self, value, std::panic::Location::caller());
+        effect::assign(&self.0, "buffer", value, std::panic::Location::caller());
     }
 
     /// The value after all recorded assignments.

@@ -42,4 +42,4 @@ pub use layers::*;
 pub use module::{Field, Module, Visitor};
 pub use optim::{Adam, AdamW, Optimizer, Sgd};
 pub use state::StateDict;
-pub use walk::ModuleExt;
+pub use walk::{ModuleExt, Selection};

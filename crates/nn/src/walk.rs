@@ -174,6 +174,17 @@ pub(crate) fn stamp_if_new<M: Module + ?Sized>(module: &M) {
     }
 }
 
+/// Some of the parameters of a module; see [`ModuleExt::select`].
+pub struct Selection {
+    params: Vec<(String, Param)>,
+}
+
+impl Module for Selection {
+    fn walk(&self, visitor: &mut dyn Visitor) {
+        self.params.iter().for_each(|(name, param)| visitor.param(name, param));
+    }
+}
+
 /// What every module can do.
 pub trait ModuleExt: Module {
     /// Handles on all parameters, each once, in the order of the fields.
@@ -191,6 +202,27 @@ pub trait ModuleExt: Module {
     /// ```
     fn named_parameters(&self) -> Vec<(String, Param)> {
         parts(self).params
+    }
+
+    /// Some of the parameters as a module of their own: what another optimizer trains, a penalty
+    /// counts or a file keeps. Names are those from this module down.
+    ///
+    /// ```
+    /// use gradus_nn::{Linear, ModuleExt, Sgd, seq};
+    /// let model = seq![Linear::new(4, 3), Linear::new(3, 2)];
+    /// let head = model.select(|name, _| name.starts_with("1."));
+    /// assert_eq!(head.num_parameters(), 8);
+    /// let opt = Sgd::new(&head, 0.1);
+    /// # let _ = opt;
+    /// ```
+    fn select(&self, select: impl Fn(&str, &Param) -> bool) -> Selection
+    where
+        Self: Sized,
+    {
+        stamp_once(self);
+        let mut params = parts(self).params;
+        params.retain(|(name, param)| select(name, param));
+        Selection { params }
     }
 
     /// All buffers with their names, each once.

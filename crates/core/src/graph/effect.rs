@@ -12,7 +12,7 @@ use super::shape::Shape;
 use crate::error::{Code, Error};
 use crate::ops::update::{UpdateCall, UpdateGroup};
 use crate::ops::{Meta, Op, Operands};
-use crate::param::Buffer;
+use crate::param::{Buffer, Cell};
 use crate::tensor::Tensor;
 
 impl Recorder {
@@ -157,11 +157,16 @@ pub(crate) fn buffer(buffer: &Buffer, place: &'static Location<'static>) -> Tens
 /// How many assignments of one buffer may wait for each other's values.
 const CHAIN: u32 = 16;
 
-/// Records the effect `buffer = value`.
+/// Records that a buffer or a parameter becomes `value`.
 ///
-/// It takes the place of an earlier one of the same buffer that has not happened: both would happen
+/// It takes the place of an earlier one of the same cell that has not happened: both would happen
 /// with the same step, or neither, and only the last is seen.
-pub(crate) fn assign(buffer: &Buffer, value: &Tensor, place: &'static Location<'static>) {
+pub(crate) fn assign(
+    cell: &Arc<Cell>,
+    what: &str,
+    value: &Tensor,
+    place: &'static Location<'static>,
+) {
     let plain = value.detach();
     let long = with(|r| {
         let node = r.node(plain.slot());
@@ -170,8 +175,7 @@ pub(crate) fn assign(buffer: &Buffer, value: &Tensor, place: &'static Location<'
         }
         let meta = Meta { shape: node.shape, dtype: node.dtype };
         if let Err(error) = r.known(plain.slot()) {
-            let text =
-                format!("assign: buffer {} is written in {}", buffer.0.name(), error.title());
+            let text = format!("assign: {what} {} is written in {}", cell.name(), error.title());
             let mut own = Error::new(error.code(), text);
             if let Some(help) = error.advice() {
                 own = own.help(help);
@@ -179,14 +183,14 @@ pub(crate) fn assign(buffer: &Buffer, value: &Tensor, place: &'static Location<'
             refuse(r, own, place);
             return false;
         }
-        if meta.shape != buffer.shape() || meta.dtype != buffer.dtype() {
+        if meta.shape != cell.shape() || meta.dtype != cell.dtype() {
             let error = Error::new(
                 Code::Shape,
                 format!(
-                    "assign: buffer {} is {} {:?}, the value {} {:?}",
-                    buffer.0.name(),
-                    buffer.dtype(),
-                    buffer.shape(),
+                    "assign: {what} {} is {} {:?}, the value {} {:?}",
+                    cell.name(),
+                    cell.dtype(),
+                    cell.shape(),
                     meta.dtype,
                     meta.shape
                 ),
@@ -194,7 +198,7 @@ pub(crate) fn assign(buffer: &Buffer, value: &Tensor, place: &'static Location<'
             refuse(r, error, place);
             return false;
         }
-        let id = buffer.id();
+        let id = cell.id();
         let before = r.assigned.get(&id).copied();
         let chain = match before {
             Some((slot, generation, chain))
@@ -209,7 +213,7 @@ pub(crate) fn assign(buffer: &Buffer, value: &Tensor, place: &'static Location<'
         }
         let mut inputs = Operands::new();
         inputs.push(plain.slot());
-        let side = Side::Buffer(Arc::clone(&buffer.0));
+        let side = Side::Buffer(Arc::clone(cell));
         let slot = r.append(Op::Assign, inputs, meta, false, place, side);
         r.hold_effect(slot);
         let generation = r.generation(plain.slot());

@@ -162,6 +162,39 @@ pub fn sync() -> Result<()> {
     flush(Request::Step, pending)
 }
 
+/// Records with `record`, then runs all that is pending as one plan: a step of one's own, made of
+/// gradients and of [`Param::assign`](crate::Param::assign) and
+/// [`Buffer::assign`](crate::Buffer::assign).
+///
+/// Every assigned value must be finite. Values that `record` dropped stay inside the plan.
+///
+/// # Errors
+/// Those of `record`, the first error of recording that nobody was told of, or of running;
+/// parameters, buffers and random streams are then as before.
+///
+/// ```
+/// use gradus_core::{Array, Buffer, Code, DType, Tensor, transaction};
+/// let mean = Buffer::new(Array::zeros([2], DType::F32)?);
+/// transaction(|| {
+///     mean.assign(&(mean.tensor() * 0.9 + Tensor::from([1.0, 2.0]) * 0.1));
+///     Ok(())
+/// })?;
+/// assert_eq!(mean.get()?.to_vec::<f32>()?, [0.1, 0.2]);
+/// let bad = transaction(|| Ok(mean.assign(&mean.tensor().log().log())));
+/// assert_eq!(bad.map_err(|e| e.code()), Err(Code::NonFinite));
+/// assert_eq!(mean.get()?.to_vec::<f32>()?, [0.1, 0.2]);
+/// # Ok::<(), gradus_core::Error>(())
+/// ```
+pub fn transaction<R>(record: impl FnOnce() -> Result<R>) -> Result<R> {
+    let recorded = record().and_then(|done| match recorder::with(Recorder::take_error) {
+        Some(error) => Err(error),
+        None => Ok(done),
+    });
+    let done = recorded.inspect_err(|_| abandon())?;
+    flush(Request::Step, pending)?;
+    Ok(done)
+}
+
 fn pending(r: &Recorder, roots: &mut Vec<Slot>) {
     roots.extend(r.effects.iter().copied());
     for &(slot, generation) in &r.pending {

@@ -1,37 +1,59 @@
 //! Optimizers: rules that change parameters from gradients, with their state.
 //!
-//! The passes over memory are the engine's; here are the numbers of each step, the groups, step
-//! counts and what is saved. `Engine` in `engine.rs` does the work for all rules; a rule says
-//! its numbers ([`Sgd`], [`Adam`], [`AdamW`]).
+//! Most rules are one pass of the engine over a parameter: `engine.rs` does the work for them, a
+//! rule says its numbers ([`Sgd`], [`Adam`], [`AdamW`]). A rule that needs norms or products is
+//! a [`Formula`] of tensors ([`Adafactor`], [`Muon`], [`Lamb`]), and so is one of your own. What they
+//! share (names, groups, step counts, accumulation, what is saved) is in `members.rs`.
+//!
+//! Gradient descent on the whole data set is [`Sgd`] with all of it as one batch.
 
 mod adadelta;
+mod adafactor;
 mod adagrad;
 mod adam;
 mod adamax;
 mod asgd;
 mod engine;
+mod formula;
+mod lamb;
+mod lbfgs;
 mod lion;
+mod lookahead;
+mod members;
+mod muon;
 mod nadam;
+mod nested;
 mod pointwise;
 mod radam;
 mod rmsprop;
 mod rprop;
+mod sam;
 mod sgd;
+mod together;
+mod wolfe;
 
 pub use adadelta::Adadelta;
+pub use adafactor::Adafactor;
 pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamW};
 pub use adamax::Adamax;
 pub use asgd::Asgd;
-pub use engine::GroupOptions;
+pub use formula::{ByFormula, Formula, Update};
+pub use lamb::Lamb;
+pub use lbfgs::{Lbfgs, LineSearch};
 pub use lion::Lion;
+pub use lookahead::Lookahead;
+pub use members::GroupOptions;
+pub use muon::{AdjustLr, Muon};
 pub use nadam::NAdam;
 pub use radam::RAdam;
 pub use rmsprop::RmsProp;
 pub use rprop::Rprop;
+pub use sam::Sam;
 pub use sgd::Sgd;
+pub use together::Together;
 
-use gradus_core::{Gradients, Param, Result, StepReport, Tensor};
+use gradus_core::{Code, Error, Gradients, Param, Result, StepReport, Tensor};
 
 use crate::state::StateDict;
 
@@ -162,8 +184,8 @@ impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
 
 /// The constructor, common setters and the trait, for a struct of an engine and a rule.
 macro_rules! optimizer {
-    ($name:ident) => {
-        impl $name {
+    ($name:ident $(<$f:ident: $bound:ident>)?) => {
+        impl$(<$f: $bound>)? $name$(<$f>)? {
             /// Gives the parameters that `select` picks (by name and handle) options of their
             /// own; a parameter is in the last group that picked it.
             ///
@@ -180,13 +202,13 @@ macro_rules! optimizer {
                 mut self,
                 select: impl Fn(&str, &gradus_core::Param) -> bool,
                 options: $crate::optim::GroupOptions,
-            ) -> $name {
+            ) -> $name$(<$f>)? {
                 self.engine.add_group(select, options, self.rule.lr);
                 self
             }
         }
 
-        impl $crate::optim::Optimizer for $name {
+        impl$(<$f: $bound>)? $crate::optim::Optimizer for $name$(<$f>)? {
             #[track_caller]
             fn step(
                 &mut self,
@@ -232,3 +254,7 @@ macro_rules! optimizer {
     };
 }
 use optimizer;
+
+fn argument(text: String) -> Error {
+    Error::new(Code::Argument, text)
+}

@@ -31,16 +31,16 @@ pub(super) fn first(count: u64) -> f64 {
 }
 
 /// An optimizer and its rule: the struct, the constructor with PyTorch's defaults, a setter an
-/// option, the trait. The rule's `Method` is written beside it.
-macro_rules! pointwise {
+/// option, the trait. What the rule does is written beside it.
+macro_rules! settings {
     (
         $(#[$doc:meta])*
-        $name:ident, $rule:ident, usual $usual:literal;
+        $name:ident, $rule:ident by $engine:ty, usual $usual:literal, decay $decay:literal;
         $( $(#[$option_doc:meta])* $option:ident: $t:ty = $default:expr; )*
     ) => {
         $(#[$doc])*
         pub struct $name {
-            pub(super) engine: $crate::optim::engine::Engine,
+            pub(super) engine: $engine,
             pub(super) rule: $rule,
         }
 
@@ -55,15 +55,16 @@ macro_rules! pointwise {
             #[doc = concat!("Trains all parameters of a model at a learning rate; ", $usual, ".")]
             pub fn new<M: $crate::module::Module + ?Sized>(model: &M, lr: f64) -> $name {
                 $name {
-                    engine: $crate::optim::engine::Engine::new(model),
+                    engine: <$engine>::new(model),
                     rule: $rule {
-                        lr, weight_decay: 0.0, maximize: false, $($option: $default,)*
+                        lr, weight_decay: $decay, maximize: false, $($option: $default,)*
                     },
                 }
             }
 
-            /// Weight decay; default 0. It is added to the gradient as `weight_decay * p`, unless
-            /// the optimizer says that it is decoupled.
+            #[doc = concat!("Weight decay; default ", $decay, ".")]
+            /// It is added to the gradient as `weight_decay * p`, unless the optimizer says that it
+            /// is decoupled.
             #[must_use]
             pub fn weight_decay(mut self, weight_decay: f64) -> $name {
                 self.rule.weight_decay = weight_decay;
@@ -88,6 +89,18 @@ macro_rules! pointwise {
         }
 
         $crate::optim::optimizer!($name);
+    };
+}
+pub(super) use settings;
+
+/// [`settings`] of an optimizer that is one pass of the engine and has no decay by default.
+macro_rules! pointwise {
+    ($(#[$doc:meta])* $name:ident, $rule:ident, usual $usual:literal; $($options:tt)*) => {
+        $crate::optim::pointwise::settings! {
+            $(#[$doc])*
+            $name, $rule by $crate::optim::engine::Engine, usual $usual, decay 0.0;
+            $($options)*
+        }
     };
 }
 pub(super) use pointwise;

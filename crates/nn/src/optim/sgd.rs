@@ -2,10 +2,12 @@
 
 use gradus_core::{Result, Rule};
 
-use super::engine::{Engine, Method, Numbers, argument, check, numbers_of};
+use super::argument;
+use super::engine::{Engine, Method, Numbers, check, numbers_of};
 use crate::module::Module;
 
-/// Stochastic gradient descent, with momentum, Nesterov's variant and weight decay.
+/// Stochastic gradient descent, with momentum, Nesterov's variant and weight decay. With the whole
+/// data set as one batch it is plain gradient descent, with one sample the perceptron's kind.
 ///
 /// `b = momentum * b + (1 - dampening) * (g + weight_decay * p)`, starting with the gradient
 /// itself, then `p = p - lr * b`. All but the rate are off by default, as in PyTorch. Polyak,
