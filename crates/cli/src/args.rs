@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use gradus::data::table::TaskKind;
+use gradus::train::ScheduleName;
 
 /// Define, train, understand and ship neural networks.
 #[derive(Debug, Parser)]
@@ -72,10 +73,11 @@ pub(crate) struct TrainArgs {
     /// Samples per step [default: by the data]
     #[arg(long, value_name = "N", value_parser = whole, allow_hyphen_values = true)]
     pub(crate) batch_size: Option<usize>,
-    /// Learning rate of the first steps [default: 0.002 for most; 0.05 for sgd]
+    /// Learning rate, the highest of its schedule [default: 0.002 for most; 0.05 for sgd]
     #[arg(long, value_name = "RATE", value_parser = rate, allow_hyphen_values = true)]
     pub(crate) lr: Option<f64>,
-    /// How the rate goes on: cosine (falls to nothing at the end) or constant [default: cosine]
+    /// How the rate goes on: cosine (falls to nothing at the end), linear, exponential, step,
+    /// warmup-cosine, one-cycle, plateau or constant [default: cosine]
     #[arg(long, value_name = "NAME", value_parser = schedule)]
     pub(crate) schedule: Option<String>,
     /// Scale the gradients of a step down to this norm at most [default: not]
@@ -342,7 +344,6 @@ pub(crate) fn nearest<'a>(
 
 pub(crate) const ACTIVATIONS: [&str; 4] = ["relu", "gelu", "tanh", "sigmoid"];
 pub(crate) const OPTIMIZERS: [&str; 3] = ["adam", "adamw", "sgd"];
-pub(crate) const SCHEDULES: [&str; 2] = ["cosine", "constant"];
 pub(crate) const WORKLOADS: [&str; 5] =
     ["mlp_mnist", "mlp_tabular", "xor", "autoencoder", "infer_mlp_mnist"];
 
@@ -368,7 +369,7 @@ fn optimizer(word: &str) -> Result<String, Wrong> {
 }
 
 fn schedule(word: &str) -> Result<String, Wrong> {
-    choice(word, &SCHEDULES, "schedule").map(str::to_string)
+    choice(word, &ScheduleName::ALL.map(ScheduleName::name), "schedule").map(str::to_string)
 }
 
 fn task(word: &str) -> Result<TaskKind, Wrong> {

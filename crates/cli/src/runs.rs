@@ -125,7 +125,7 @@ pub(crate) fn training(config: &RunConfig) -> String {
         lr if (1e-4..1e4).contains(&lr) => format!("{lr}"),
         lr => format!("{lr:e}"),
     };
-    let schedule = t.schedule.map(|s| format!(" {}", s.name())).unwrap_or_default();
+    let schedule = t.schedule.as_ref().map(|s| format!(" {s}")).unwrap_or_default();
     let clip = t.clip_norm.map(|n| format!(", gradients clipped to {n}")).unwrap_or_default();
     format!("{name}, lr {lr}{schedule}, batch {}, seed {}{clip}", t.batch_size, config.seed)
 }

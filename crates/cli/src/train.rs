@@ -5,8 +5,8 @@ use std::path::Path;
 
 use gradus::prelude::*;
 use gradus::train::{
-    Activation, ModelConfig, OptimizerConfig, OptimizerName, Report, Run, RunConfig, Schedule,
-    ScheduleName, StopReason, StopToken,
+    Activation, ModelConfig, OptimizerConfig, OptimizerName, Report, Run, RunConfig, ScheduleName,
+    Scheduler, StopReason, StopToken,
 };
 use gradus::{Error, Result};
 
@@ -100,7 +100,7 @@ pub(crate) fn settings(config: &mut RunConfig, args: &TrainArgs, usual: Optimize
     config.seed = args.seed.unwrap_or(SEED);
     config.training.optimizer = optimizer;
     let schedule = args.schedule.as_deref().and_then(ScheduleName::parse);
-    config.training.schedule = Some(schedule.unwrap_or_default());
+    config.training.schedule = Some(schedule.unwrap_or_default().into());
     config.training.clip_norm = args.clip_norm;
 }
 
@@ -203,14 +203,13 @@ fn fit(run: Run, parts: &Parts, args: &TrainArgs, stop: StopToken) -> Result<(Se
     gradus::seed(config.seed);
     let model = config.build_model()?;
     let optimizer = config.training.optimizer.build(&model)?;
-    let lr = config.training.optimizer.lr;
     let mut trainer = Trainer::new(&model, optimizer)
         .loss(config.build_loss()?)
         .metric(Accuracy::new())
         .batch_size(config.training.batch_size)
         .seed(config.seed)
         .callback(Checkpoint::best("valid.loss", &folder).restore_best())
-        .callback(Schedule::new(config.training.schedule.unwrap_or_default(), lr))
+        .callback(Scheduler::new(config.training.schedule.clone().unwrap_or_default()))
         .clip_norm(config.training.clip_norm)
         .stop_token(stop);
     if let Some(patience) = config.training.patience {

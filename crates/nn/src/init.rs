@@ -3,6 +3,10 @@
 //! Every function takes a shape first and returns an [`Array`]; layers take them through
 //! `with_init`. Formulas and defaults are PyTorch's.
 
+mod structured;
+
+pub use structured::{dirac, eye, orthogonal, sparse, trunc_normal};
+
 use gradus_core::{Array, Code, DType, Error, Result, Shape, init_normal, init_uniform};
 
 /// Zeros, f32.
@@ -108,6 +112,31 @@ pub fn kaiming_normal(
     let shape = shape.into();
     let fan = fan.of(fans(shape)?);
     centred(shape, nonlinearity.gain() / libm::sqrt(fan))
+}
+
+/// Uniform in `±sqrt(3 / fan_in)`: keeps the variance of activations through a linear layer. LeCun et
+/// al., 1998.
+///
+/// ```
+/// use gradus_nn::init;
+/// let weight = init::lecun_uniform([64, 300])?;
+/// assert!(weight.to_f64().iter().all(|w| w.abs() <= 0.1));
+/// # Ok::<(), gradus_core::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Code::Shape`] for fewer than two axes.
+pub fn lecun_uniform(shape: impl Into<Shape>) -> Result<Array> {
+    kaiming_uniform(shape, Fan::In, Nonlinearity::Linear)
+}
+
+/// Normal with standard deviation `1 / sqrt(fan_in)`: what self-normalising networks (SELU) need. LeCun
+/// et al., 1998; Klambauer et al., 2017.
+///
+/// # Errors
+/// [`Code::Shape`] for fewer than two axes.
+pub fn lecun_normal(shape: impl Into<Shape>) -> Result<Array> {
+    kaiming_normal(shape, Fan::In, Nonlinearity::Linear)
 }
 
 /// Which variance Kaiming's initialisers keep.

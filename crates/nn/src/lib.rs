@@ -33,6 +33,7 @@ pub mod models;
 mod module;
 pub mod optim;
 pub mod registry;
+pub mod penalty;
 mod state;
 mod walk;
 

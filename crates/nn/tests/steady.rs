@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use gradus_core::{Array, Rng, Tensor, plan_cache, set_threads};
-use gradus_nn::optim::GroupOptions;
-use gradus_nn::{AdamW, Dropout, Layer, Linear, Optimizer, Relu, Sgd, seq};
+use gradus_nn::optim::{Adafactor, GroupOptions, Lamb, Muon};
+use gradus_nn::{AdamW, Dropout, Layer, Linear, ModuleExt, Optimizer, Relu, Sgd, seq};
 
 #[test]
 fn a_steady_step_and_a_steady_prediction_allocate_nothing() {
@@ -23,12 +23,17 @@ fn a_steady_step_and_a_steady_prediction_allocate_nothing() {
     ];
     let x = Rng::new(1).uniform([8, 20], 0.0, 1.0).unwrap();
     let y = Array::new([8], &[1i64; 8]).unwrap();
-    let optimizers: [Box<dyn Optimizer>; 2] = [
+    let matrices = model.select(|_, param| param.shape().rank() == 2);
+    let optimizers: [Box<dyn Optimizer>; 5] = [
         Box::new(
             AdamW::new(&model, 1e-3)
                 .group(|name, _| name.ends_with("bias"), GroupOptions::new().weight_decay(0.0)),
         ),
         Box::new(Sgd::new(&model, 1e-3).momentum(0.9).dampening(0.1)),
+        // Their rules are written with tensors.
+        Box::new(Adafactor::new(&model, 1e-3)),
+        Box::new(Lamb::new(&model, 1e-3).weight_decay(0.01)),
+        Box::new(Muon::new(&matrices, 1e-3)),
     ];
     for mut opt in optimizers {
         let mut rate = 1e-3;

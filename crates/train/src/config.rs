@@ -13,8 +13,8 @@ use gradus_nn::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::callbacks::ScheduleName;
 use crate::loss::Loss;
+use crate::schedule::SchedulePlan;
 use crate::tabular::TableConfig;
 
 /// The version of a run folder's files that this version writes.
@@ -315,7 +315,7 @@ pub struct TrainingConfig {
     pub patience: Option<usize>,
     /// How the learning rate changes; none for a run that does not say, or does it by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub schedule: Option<ScheduleName>,
+    pub schedule: Option<SchedulePlan>,
     /// The largest norm that the gradients of a step may have together; none does not clip.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,

@@ -200,6 +200,11 @@ impl TrainState<'_> {
         self.optimizer.set_lr(lr);
     }
 
+    /// Sets the optimizer's momentum (or beta1) of the next step; whether it has one.
+    pub fn set_momentum(&mut self, momentum: f64) -> bool {
+        self.optimizer.set_momentum(momentum)
+    }
+
     /// Sizes and names of this training.
     pub fn info(&self) -> &FitInfo {
         &self.progress.info

@@ -49,7 +49,7 @@ mod tally;
 mod trainer;
 
 pub use baseline::Baseline;
-pub use callbacks::{Checkpoint, EarlyStopping, Mode, Monitor, Schedule, ScheduleName};
+pub use callbacks::{Averaging, Checkpoint, EarlyStopping, Mode, Monitor, Scheduler};
 pub use config::{
     Activation, DataConfig, ModelConfig, OptimizerConfig, OptimizerName, RunConfig, Task,
     TrainingConfig,
@@ -64,6 +64,7 @@ pub use predict::{Chunks, Predictions, Predictor};
 pub use regression::{Mae, Mape, Mse, R2, RegressionScores, Rmse};
 pub use report::{EpochRecord, Report};
 pub use run::Run;
+pub use schedule::{Schedule, ScheduleName, SchedulePlan};
 pub use scores::{
     Average, AveragePrecision, Brier, CalibrationError, F1, Iou, Kappa, LogLoss, METRIC_NAMES, Mcc,
     Meter, Perplexity, Precision, Recall, RocAuc, TopK, average_precision, metric_by_name, roc_auc,

@@ -348,7 +348,7 @@ impl<'a> Session<'a> {
     fn step(&mut self, batch: Batch) -> Result<Flow> {
         let samples = batch.len();
         let (x, y) = (Tensor::from(&batch.x), Tensor::from(&batch.y));
-        let Trainer { model, optimizer, metrics, .. } = &mut self.trainer;
+        let Trainer { model, optimizer, metrics, penalty, .. } = &mut self.trainer;
         let (loss, recorded) = (&self.loss, &mut self.recorded);
         let lr = optimizer.lr();
         recorded.clear();
@@ -358,7 +358,11 @@ impl<'a> Session<'a> {
             if recorded.is_empty() {
                 recorded.extend(metrics.iter().map(|m| record(&**m, &prediction, &y)));
             }
-            loss.compute(&prediction, &y)
+            let loss = loss.compute(&prediction, &y);
+            match penalty {
+                Some(penalty) => loss + penalty(),
+                None => loss,
+            }
         };
         let report = match self.settings.clip_norm {
             None => optimizer.step_with(&mut compute),

@@ -58,6 +58,7 @@ pub struct Trainer<'m> {
     pub(crate) run: Option<Run>,
     pub(crate) stop: StopToken,
     pub(crate) clip_norm: Option<f64>,
+    pub(crate) penalty: Option<Box<dyn Fn() -> Tensor + 'm>>,
 }
 
 impl<'m> Trainer<'m> {
@@ -74,6 +75,7 @@ impl<'m> Trainer<'m> {
             run: None,
             stop: StopToken::new(),
             clip_norm: None,
+            penalty: None,
         }
     }
 
@@ -120,6 +122,25 @@ impl<'m> Trainer<'m> {
     /// batch then cannot throw the weights far away. Default: no clipping.
     pub fn clip_norm(mut self, max_norm: impl Into<Option<f64>>) -> Trainer<'m> {
         self.clip_norm = max_norm.into();
+        self
+    }
+
+    /// Adds a penalty on the parameters to the loss of each step; `train.loss` has it in it, what is
+    /// measured on validation data has not. See [`gradus_nn::penalty`].
+    ///
+    /// ```
+    /// use gradus_nn::{Linear, Sgd, penalty};
+    /// use gradus_train::{Epochs, Loss, Trainer};
+    /// let data = gradus_data::noisy_line(64, 0.1, 0)?;
+    /// let model = Linear::new(1, 1);
+    /// Trainer::new(&model, Sgd::new(&model, 0.1))
+    ///     .loss(Loss::Mse)
+    ///     .penalty(|| penalty::l1(&model, 1e-3, penalty::weights))
+    ///     .fit(&data, None, Epochs(2))?;
+    /// # Ok::<(), gradus_core::Error>(())
+    /// ```
+    pub fn penalty(mut self, penalty: impl Fn() -> Tensor + 'm) -> Trainer<'m> {
+        self.penalty = Some(Box::new(penalty));
         self
     }
 

@@ -8,7 +8,7 @@ use gradus::data::table::{Encoder, Prepared};
 use gradus::prelude::*;
 use gradus::train::{
     Baseline, Mae, ModelConfig, OptimizerConfig, OptimizerName, Predictor, R2, Report, Run,
-    RunConfig, Schedule, ScheduleName, StopReason, StopToken, Task, prepared_sha256,
+    RunConfig, ScheduleName, Scheduler, StopReason, StopToken, Task, prepared_sha256,
 };
 use gradus::{Error, Result};
 use serde_json::json;
@@ -243,7 +243,7 @@ fn linear(config: &RunConfig, data: &Prepared, stop: &StopToken) -> Result<Optio
         .loss(linear.build_loss()?)
         .batch_size(config.training.batch_size)
         .seed(config.seed)
-        .callback(Schedule::new(ScheduleName::Cosine, LINEAR_RATE))
+        .callback(Scheduler::new(ScheduleName::Cosine))
         .callback(EarlyStopping::on("valid.loss").patience(epochs).restore_best())
         .stop_token(stop.clone())
         .fit(&data.train, data.valid.as_ref(), Epochs(epochs))?;
@@ -262,13 +262,12 @@ fn fit(
     gradus::seed(config.seed);
     let model = config.build_model()?;
     let optimizer = config.training.optimizer.build(&model)?;
-    let lr = config.training.optimizer.lr;
     let mut trainer = Trainer::new(&model, optimizer)
         .loss(config.build_loss()?)
         .batch_size(config.training.batch_size)
         .seed(config.seed)
         .callback(Checkpoint::best("valid.loss", &folder).restore_best())
-        .callback(Schedule::new(config.training.schedule.unwrap_or_default(), lr))
+        .callback(Scheduler::new(config.training.schedule.clone().unwrap_or_default()))
         .clip_norm(config.training.clip_norm)
         .stop_token(stop);
     trainer = match config.task {

@@ -162,7 +162,7 @@ pub(crate) fn expand(recorded: &[Recorded]) -> Result<Expanded> {
             out.outputs.push((index as u32, val));
         }
     }
-    if out.effects.iter().any(|e| matches!(e, IrEffect::Update { .. })) {
+    if !out.effects.is_empty() {
         out.watch.extend(losses);
     }
     out.watch.retain(|&v| ir.dtype(v).is_float());

@@ -62,6 +62,17 @@ fn array(case: &Value) -> Result<Array, String> {
         "kaiming_normal" => init::kaiming_normal(&sizes, fan, follows),
         "uniform" => init::uniform(&sizes, number("a", 0.0) as f32, number("b", 1.0) as f32),
         "normal" => init::normal(&sizes, number("mean", 0.0) as f32, number("std", 1.0) as f32),
+        "orthogonal" => init::orthogonal(&sizes, gain),
+        "trunc_normal" => init::trunc_normal(
+            &sizes,
+            number("mean", 0.0),
+            number("std", 1.0),
+            number("a", -2.0),
+            number("b", 2.0),
+        ),
+        "sparse" => init::sparse(&sizes, number("sparsity", 0.0), number("std", 0.01)),
+        "eye" => init::eye(&sizes),
+        "dirac" => init::dirac(&sizes, number("groups", 1.0) as usize),
         _ => return Err("Gradus has no such initialiser".into()),
     };
     made.map_err(|e| e.to_string())
@@ -97,6 +108,20 @@ fn law(case: &Value) -> Result<Outcome, String> {
         Err(why) => return Ok(Outcome::OutOfScope(why)),
     };
     let number = |name: &str| expect.get(name).and_then(Value::as_f64);
+    if let (Some(rows), Some(columns)) = (number("rows"), number("cols")) {
+        return orthogonal(&values, rows as usize, columns as usize, &case["options"]);
+    }
+    if let Some(zeros) = number("zeros_per_column") {
+        let columns = list(&case["shape"]).last().and_then(Value::as_u64).unwrap_or(1) as usize;
+        for column in 0..columns {
+            let found = values.iter().skip(column).step_by(columns).filter(|v| **v == 0.0).count();
+            if found as f64 != zeros {
+                return Err(format!("{found} zeros in column {column}, PyTorch has {zeros}"));
+            }
+        }
+        let rest: Vec<f64> = values.into_iter().filter(|v| *v != 0.0).collect();
+        return moments_follow(&rest, &expect["mean"], &expect["std_of_nonzero"]);
+    }
     let followed = moments_follow(&values, &expect["mean"], &expect["std"])?;
     if !matches!(followed, Outcome::Passed) {
         return Ok(followed);
@@ -114,6 +139,24 @@ fn law(case: &Value) -> Result<Outcome, String> {
         }
         if least > low + reach || most < high - reach {
             return Err(format!("values reach only from {least} to {most} in [{low}, {high}]"));
+        }
+    }
+    Ok(Outcome::Passed)
+}
+
+/// Whether the rows, or the columns if there are fewer, are orthogonal and as long as the gain.
+fn orthogonal(w: &[f64], rows: usize, cols: usize, options: &Value) -> Result<Outcome, String> {
+    let gain = options["gain"].as_f64().unwrap_or(1.0);
+    let (count, step, inner, along) =
+        if rows <= cols { (rows, cols, 1, cols) } else { (cols, 1, cols, rows) };
+    for i in 0..count {
+        for j in 0..count {
+            let at = |v: usize, k: usize| w.get(v * step + k * inner).copied().unwrap_or(f64::NAN);
+            let product: f64 = (0..along).map(|k| at(i, k) * at(j, k)).sum();
+            let want = if i == j { gain * gain } else { 0.0 };
+            if !((product - want).abs() < 1e-6 * gain * gain) {
+                return Err(format!("vectors {i} and {j} have the product {product}, not {want}"));
+            }
         }
     }
     Ok(Outcome::Passed)

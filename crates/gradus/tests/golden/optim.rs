@@ -206,7 +206,12 @@ fn loss(problem: &str, p: &Params, file: &Bundle) -> Result<Tensor, String> {
 
 fn trajectory(run: &Value, problems: &Bundle, trajectories: &Bundle) -> Result<Outcome, String> {
     let (key, problem) = (text(&run["key"]), text(&run["problem"]));
-    let params = Params::starting(&format!("{problem}.init."), problems)?;
+    // A relative of a problem may start where that one does.
+    let own = Params::starting(&format!("{problem}.init."), problems)?;
+    let params = match problem.split('_').next() {
+        Some(first) if own.0.is_empty() => Params::starting(&format!("{first}.init."), problems)?,
+        _ => own,
+    };
     let opt = optimizer(&params, text(&run["optimizer"]), &run["options"]);
     let (mut opt, first) = match (opt, loss(problem, &params, problems)) {
         (Ok(opt), Ok(first)) => (opt, first),

@@ -112,7 +112,7 @@ macro_rules! adam {
             }
         }
 
-        super::optimizer!($name);
+        super::optimizer!($name, moves betas.0);
     };
 }
 

@@ -22,7 +22,7 @@ pointwise! {
     /// assert!(opt.step(&model.forward(&x).mse_loss(&y))?.loss < first);
     /// # Ok::<(), gradus_core::Error>(())
     /// ```
-    Adamax, AdamaxRule, usual "2e-3 is usual";
+    Adamax, AdamaxRule, usual "2e-3 is usual", moves betas.0;
     /// How slowly the average and the largest move, each at least 0 and below 1; default 0.9 and
     /// 0.999.
     betas: (f64, f64) = (0.9, 0.999);

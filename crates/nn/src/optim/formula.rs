@@ -47,6 +47,8 @@ pub struct Update<'a> {
     pub value: Tensor,
     /// Its gradient.
     pub gradient: &'a Tensor,
+    /// The loss, a scalar; none where only gradients are given (`apply`).
+    pub loss: Option<&'a Tensor>,
     /// The learning rate of its group.
     pub lr: f64,
     /// The weight decay of its group.
@@ -130,7 +132,12 @@ impl FormulaEngine {
 
     /// Records the new values of what the gradients reach.
     #[track_caller]
-    fn record<F: Rated>(&mut self, formula: &F, gradients: &Gradients) -> Result<()> {
+    fn record<F: Rated>(
+        &mut self,
+        formula: &F,
+        gradients: &Gradients,
+        loss: Option<&Tensor>,
+    ) -> Result<()> {
         self.reached.clear();
         for (member, states) in self.members.list.iter().zip(&self.states) {
             let gradient = gradients.get(&member.param);
@@ -140,7 +147,7 @@ impl FormulaEngine {
                 self.members.rates(member.group, formula.lr(), formula.weight_decay());
             let (name, step) = (member.name.as_str(), member.count + 1);
             let value = no_grad(|| member.param.tensor());
-            let update = Update { name, value, gradient, lr, weight_decay, step, states };
+            let update = Update { name, value, gradient, loss, lr, weight_decay, step, states };
             member.param.assign(&no_grad(|| formula.update(&update))?);
         }
         if self.reached.contains(&true) { Ok(()) } else { Err(unreached()) }
@@ -157,7 +164,7 @@ impl FormulaEngine {
     #[track_caller]
     pub(super) fn step<F: Rated>(&mut self, formula: &F, loss: &Tensor) -> Result<StepReport> {
         self.prepare(formula)?;
-        transaction(|| self.record(formula, &loss.backward()?))?;
+        transaction(|| self.record(formula, &loss.backward()?, Some(loss)))?;
         self.count();
         let members = self.members.list.iter().zip(&self.reached);
         let untouched = members.filter(|(_, r)| !**r).map(|(m, _)| m.param.id()).collect();
@@ -167,7 +174,7 @@ impl FormulaEngine {
     #[track_caller]
     pub(super) fn apply<F: Rated>(&mut self, formula: &F, gradients: &Gradients) -> Result<()> {
         self.prepare(formula)?;
-        transaction(|| self.record(formula, gradients))?;
+        transaction(|| self.record(formula, gradients, None))?;
         self.count();
         Ok(())
     }

@@ -24,7 +24,7 @@ settings! {
     /// assert!(opt.step(&model.forward(&x).mse_loss(&y))?.loss < first);
     /// # Ok::<(), gradus_core::Error>(())
     /// ```
-    Lamb, LambRule by FormulaEngine, usual "1e-3 to 1e-2 is usual", decay 0.0;
+    Lamb, LambRule by FormulaEngine, usual "1e-3 to 1e-2 is usual", decay 0.0, moves betas.0;
     /// How slowly the averages move, each at least 0 and below 1; default 0.9 and 0.999.
     betas: (f64, f64) = (0.9, 0.999);
     /// Added to the root that is divided by; default 1e-6.

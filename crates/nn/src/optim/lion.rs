@@ -22,7 +22,7 @@ pointwise! {
     /// assert!(opt.step(&model.forward(&x).mse_loss(&y))?.loss < first);
     /// # Ok::<(), gradus_core::Error>(())
     /// ```
-    Lion, LionRule, usual "1e-4 is usual";
+    Lion, LionRule, usual "1e-4 is usual", moves betas.0;
     /// How much of the momentum is in the direction, and how slowly it moves, each at least 0 and
     /// below 1; default 0.9 and 0.99.
     betas: (f64, f64) = (0.9, 0.99);

@@ -143,6 +143,10 @@ impl<O: Optimizer> Optimizer for Lookahead<O> {
         self.base.set_lr(lr);
     }
 
+    fn set_momentum(&mut self, momentum: f64) -> bool {
+        self.base.set_momentum(momentum)
+    }
+
     fn steps(&self) -> u64 {
         self.base.steps()
     }

@@ -13,6 +13,8 @@ mod adagrad;
 mod adam;
 mod adamax;
 mod asgd;
+mod average;
+mod clip;
 mod engine;
 mod formula;
 mod lamb;
@@ -24,6 +26,7 @@ mod muon;
 mod nadam;
 mod nested;
 mod pointwise;
+mod proportional;
 mod radam;
 mod rmsprop;
 mod rprop;
@@ -38,6 +41,8 @@ pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamW};
 pub use adamax::Adamax;
 pub use asgd::Asgd;
+pub use average::Average;
+pub use clip::clip_adaptive;
 pub use formula::{ByFormula, Formula, Update};
 pub use lamb::Lamb;
 pub use lbfgs::{Lbfgs, LineSearch};
@@ -46,6 +51,7 @@ pub use lookahead::Lookahead;
 pub use members::GroupOptions;
 pub use muon::{AdjustLr, Muon};
 pub use nadam::NAdam;
+pub use proportional::{Proportional, ProportionalTo};
 pub use radam::RAdam;
 pub use rmsprop::RmsProp;
 pub use rprop::Rprop;
@@ -117,6 +123,12 @@ pub trait Optimizer: Send {
     /// Sets the learning rate, for schedules; the next step uses it. No plan is made anew.
     fn set_lr(&mut self, lr: f64);
 
+    /// Sets the momentum, or beta1, for schedules that move it; the result is whether this optimizer
+    /// has one (and, of [`Sgd`] and [`RmsProp`], uses one).
+    fn set_momentum(&mut self, _: f64) -> bool {
+        false
+    }
+
     /// How many steps succeeded.
     fn steps(&self) -> u64;
 
@@ -168,6 +180,9 @@ impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
     fn set_lr(&mut self, lr: f64) {
         (**self).set_lr(lr);
     }
+    fn set_momentum(&mut self, momentum: f64) -> bool {
+        (**self).set_momentum(momentum)
+    }
     fn steps(&self) -> u64 {
         (**self).steps()
     }
@@ -184,7 +199,7 @@ impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
 
 /// The constructor, common setters and the trait, for a struct of an engine and a rule.
 macro_rules! optimizer {
-    ($name:ident $(<$f:ident: $bound:ident>)?) => {
+    ($name:ident $(<$f:ident: $bound:ident>)? $(, moves $($momentum:tt).+)?) => {
         impl$(<$f: $bound>)? $name$(<$f>)? {
             /// Gives the parameters that `select` picks (by name and handle) options of their
             /// own; a parameter is in the last group that picked it.
@@ -237,6 +252,15 @@ macro_rules! optimizer {
             fn set_lr(&mut self, lr: f64) {
                 self.rule.lr = lr;
             }
+            $(fn set_momentum(&mut self, momentum: f64) -> bool {
+                let own = &mut self.rule.$($momentum).+;
+                // One that is off is another rule.
+                let used = *own != 0.0;
+                if used {
+                    *own = momentum;
+                }
+                used
+            })?
             fn steps(&self) -> u64 {
                 self.engine.steps()
             }

@@ -42,7 +42,7 @@ settings! {
     /// assert!(opt.step(&model.forward(&x).mse_loss(&y))?.loss < first);
     /// # Ok::<(), gradus_core::Error>(())
     /// ```
-    Muon, MuonRule by FormulaEngine, usual "1e-3 to 2e-2 is usual", decay 0.1;
+    Muon, MuonRule by FormulaEngine, usual "1e-3 to 2e-2 is usual", decay 0.1, moves momentum;
     /// How much of the last direction is kept; 0 or more, default 0.95.
     momentum: f64 = 0.95;
     /// Nesterov's momentum. Default on.

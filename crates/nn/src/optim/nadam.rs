@@ -24,7 +24,7 @@ pointwise! {
     /// assert!(opt.step(&model.forward(&x).mse_loss(&y))?.loss < first);
     /// # Ok::<(), gradus_core::Error>(())
     /// ```
-    NAdam, NAdamRule, usual "2e-3 is usual";
+    NAdam, NAdamRule, usual "2e-3 is usual", moves betas.0;
     /// How slowly the averages move, each at least 0 and below 1; default 0.9 and 0.999.
     betas: (f64, f64) = (0.9, 0.999);
     /// Added to the root that is divided by; default 1e-8.

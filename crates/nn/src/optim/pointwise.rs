@@ -35,7 +35,8 @@ pub(super) fn first(count: u64) -> f64 {
 macro_rules! settings {
     (
         $(#[$doc:meta])*
-        $name:ident, $rule:ident by $engine:ty, usual $usual:literal, decay $decay:literal;
+        $name:ident, $rule:ident by $engine:ty, usual $usual:literal, decay $decay:literal
+        $(, moves $($momentum:tt).+)?;
         $( $(#[$option_doc:meta])* $option:ident: $t:ty = $default:expr; )*
     ) => {
         $(#[$doc])*
@@ -88,17 +89,22 @@ macro_rules! settings {
             )*
         }
 
-        $crate::optim::optimizer!($name);
+        $crate::optim::optimizer!($name $(, moves $($momentum).+)?);
     };
 }
 pub(super) use settings;
 
 /// [`settings`] of an optimizer that is one pass of the engine and has no decay by default.
 macro_rules! pointwise {
-    ($(#[$doc:meta])* $name:ident, $rule:ident, usual $usual:literal; $($options:tt)*) => {
+    (
+        $(#[$doc:meta])*
+        $name:ident, $rule:ident, usual $usual:literal $(, moves $($momentum:tt).+)?;
+        $($options:tt)*
+    ) => {
         $crate::optim::pointwise::settings! {
             $(#[$doc])*
-            $name, $rule by $crate::optim::engine::Engine, usual $usual, decay 0.0;
+            $name, $rule by $crate::optim::engine::Engine, usual $usual, decay 0.0
+            $(, moves $($momentum).+)?;
             $($options)*
         }
     };

@@ -22,7 +22,7 @@ pointwise! {
     /// assert!(opt.step(&model.forward(&x).mse_loss(&y))?.loss < first);
     /// # Ok::<(), gradus_core::Error>(())
     /// ```
-    RmsProp, RmsPropRule, usual "1e-2 is usual";
+    RmsProp, RmsPropRule, usual "1e-2 is usual", moves momentum;
     /// How slowly the average of squares moves; from 0 to 1, default 0.99.
     alpha: f64 = 0.99;
     /// Added to the root that is divided by; default 1e-8.

@@ -134,4 +134,4 @@ impl Method for SgdRule {
     }
 }
 
-super::optimizer!(Sgd);
+super::optimizer!(Sgd, moves momentum);

@@ -44,7 +44,7 @@ impl Together {
 
     /// Gives each part its gradients.
     #[track_caller]
-    fn apply_all(&mut self, gradients: &Gradients) -> Result<()> {
+    fn apply_all(&mut self, gradients: &Gradients, loss: Option<&Tensor>) -> Result<()> {
         self.check()?;
         let reached = |part: &dyn Optimizer| {
             part.parameters().iter().any(|param| gradients.get(param).is_some())
@@ -53,8 +53,11 @@ impl Together {
         if parts.is_empty() {
             return Err(unreached());
         }
-        if !gradients.norm_of(f64::INFINITY).item()?.is_finite() {
-            let text = "a gradient is infinite or NaN";
+        // The gradients first: the loss then has its value from the same run.
+        let largest = gradients.norm_of(f64::INFINITY).item()?;
+        let loss = loss.map_or(Ok(0.0), Tensor::item)?;
+        if !(largest.is_finite() && loss.is_finite()) {
+            let text = "the loss or a gradient is infinite or NaN";
             return Err(Error::new(Code::NonFinite, text).help(
                 "nothing was changed by this step; lower the learning rate, or look at the batch",
             ));
@@ -69,7 +72,7 @@ impl Optimizer for Together {
     #[track_caller]
     fn step(&mut self, loss: &Tensor) -> Result<StepReport> {
         let gradients = loss.backward()?;
-        self.apply_all(&gradients)?;
+        self.apply_all(&gradients, Some(loss))?;
         let params = self.parameters().into_iter();
         let untouched = params.filter(|p| gradients.get(p).is_none()).map(|p| p.id()).collect();
         Ok(StepReport { loss: loss.item()?, untouched })
@@ -77,7 +80,7 @@ impl Optimizer for Together {
 
     #[track_caller]
     fn apply(&mut self, gradients: &Gradients) -> Result<()> {
-        self.apply_all(gradients)
+        self.apply_all(gradients, None)
     }
 
     #[track_caller]
@@ -101,6 +104,11 @@ impl Optimizer for Together {
         for (part, ratio) in self.parts.iter_mut().zip(&self.ratios) {
             part.set_lr(lr * ratio);
         }
+    }
+
+    fn set_momentum(&mut self, momentum: f64) -> bool {
+        let moved = self.parts.iter_mut().map(|part| part.set_momentum(momentum));
+        moved.filter(|&moved| moved).count() > 0
     }
 
     fn steps(&self) -> u64 {

@@ -1,92 +1,106 @@
-//! How the learning rate changes while a model trains.
-
-use std::f64::consts::PI;
+//! Sets the learning rate while a model trains.
 
 use gradus_core::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Callback, CallbackState, Event, Flow, TrainState};
+use super::monitor::Monitor;
+use crate::event::{Callback, CallbackState, Event, FitInfo, Flow, TrainState};
+use crate::schedule::{Plateau, Schedule, ScheduleName, SchedulePlan};
 
-/// The schedules that a file or an argument can name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ScheduleName {
-    /// Falls along a cosine from its first value to almost nothing.
-    #[default]
-    Cosine,
-    /// Stays as it is.
-    Constant,
-}
-
-impl ScheduleName {
-    /// All, in the order of messages.
-    pub const ALL: [ScheduleName; 2] = [ScheduleName::Cosine, ScheduleName::Constant];
-
-    /// The name in files and arguments.
-    pub fn name(self) -> &'static str {
-        match self {
-            ScheduleName::Cosine => "cosine",
-            ScheduleName::Constant => "constant",
-        }
-    }
-
-    /// The schedule of that name.
-    pub fn parse(name: &str) -> Option<ScheduleName> {
-        ScheduleName::ALL.into_iter().find(|s| s.name() == name)
-    }
-}
-
-/// Sets the learning rate before each step, from how much of the training is done and from nothing
-/// else, so a resumed training goes on with the same rates.
+/// Sets the learning rate before each step by a [`SchedulePlan`]: a name, a schedule over steps or
+/// epochs, or a plateau. `base` is the optimizer's own rate; schedules that move momentum move the
+/// optimizer's, where it has one.
 ///
-/// Along a cosine (Loshchilov and Hutter, 2017) the last epochs settle instead of jumping about:
-/// worth some tenths of a percent, and results depend less on the seed.
+/// Rates follow from how much of the training is done, so a resumed training goes on with the same
+/// rates, bit for bit; of a plateau what it has seen is saved.
 ///
 /// ```
 /// use gradus_nn::{Adam, Linear};
-/// use gradus_train::{Epochs, Loss, Schedule, ScheduleName, Trainer};
+/// use gradus_train::{Epochs, Loss, ScheduleName, Scheduler, Trainer};
 /// let digits = gradus_data::digits()?.take(256);
 /// let model = Linear::new(64, 10);
 /// let report = Trainer::new(&model, Adam::new(&model, 1e-2))
 ///     .loss(Loss::CrossEntropy)
-///     .callback(Schedule::new(ScheduleName::Cosine, 1e-2))
+///     .callback(Scheduler::new(ScheduleName::Cosine))
 ///     .fit(&digits, None, Epochs(4))?;
 /// assert!(report.history[3].lr < report.history[0].lr);
 /// # Ok::<(), gradus_core::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Schedule {
-    cosine: bool,
-    peak: f64,
-    total: u64,
+pub struct Scheduler {
+    saved: Saved,
+    /// The schedule over steps or epochs that the plan is in this training.
+    schedule: Option<Schedule>,
+    metric: String,
 }
 
-impl Schedule {
-    /// A schedule that starts from the rate `peak`.
-    pub fn new(name: ScheduleName, peak: f64) -> Schedule {
-        Schedule { cosine: name == ScheduleName::Cosine, peak, total: 1 }
+/// What a resume needs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Saved {
+    plan: SchedulePlan,
+    /// The rate that the schedule starts from: the optimizer's before the first step.
+    base: Option<f64>,
+}
+
+impl Scheduler {
+    /// Follows a plan.
+    pub fn new(plan: impl Into<SchedulePlan>) -> Scheduler {
+        let saved = Saved { plan: plan.into(), base: None };
+        Scheduler { saved, schedule: None, metric: String::new() }
     }
 
-    fn rate(&self, done: u64) -> f64 {
-        if !self.cosine {
-            return self.peak;
+    /// Finds out what the plan is in this training.
+    fn begin(&mut self, info: &FitInfo, lr: f64) -> Result<()> {
+        let base = *self.saved.base.get_or_insert(lr);
+        let steps = info.epochs.saturating_mul(info.steps) as u64;
+        if let SchedulePlan::Named(ScheduleName::Plateau) = self.saved.plan {
+            self.saved.plan =
+                SchedulePlan::Plateau { plateau: Plateau::new().patience(5), on: None };
         }
-        let part = (done as f64 / self.total as f64).min(1.0);
-        // The very last steps would do nothing at a rate of zero.
-        self.peak * (0.5 * (1.0 + (PI * part).cos())).max(1e-3)
+        self.schedule = match &self.saved.plan {
+            SchedulePlan::Named(name) => name.over(steps, base),
+            SchedulePlan::Steps(schedule) | SchedulePlan::Epochs { epochs: schedule } => {
+                Some(schedule.clone())
+            }
+            SchedulePlan::Plateau { on, .. } => {
+                let valid = info.metrics.iter().any(|name| name == "valid.loss");
+                let usual = if valid { "valid.loss" } else { "train.loss" };
+                self.metric = on.clone().unwrap_or_else(|| usual.to_string());
+                Monitor::new(&self.metric).check(info.metrics.iter().map(String::as_str))?;
+                None
+            }
+        };
+        self.schedule.as_ref().map_or(Ok(()), Schedule::validate)
+    }
+
+    /// Sets the rate after `t` steps or epochs.
+    fn set(&self, t: u64, state: &mut TrainState<'_>) {
+        let (Some(schedule), Some(base)) = (&self.schedule, self.saved.base) else { return };
+        state.set_lr(schedule.rate(base, t));
+        if let Some(momentum) = schedule.momentum(t) {
+            state.set_momentum(momentum);
+        }
     }
 }
 
-impl Callback for Schedule {
+impl Callback for Scheduler {
     fn on_event(&mut self, event: &Event<'_>, state: &mut TrainState<'_>) -> Result<Flow> {
+        let by_epoch = matches!(self.saved.plan, SchedulePlan::Epochs { .. });
         match event {
-            Event::FitStart { info } => self.total = (info.epochs * info.steps).max(1) as u64,
-            Event::EpochStart { .. } | Event::StepEnd { .. } => {}
-            _ => return Ok(Flow::Continue),
-        }
-        if self.cosine {
-            let rate = self.rate(state.total_steps());
-            state.set_lr(rate);
+            Event::FitStart { info } => self.begin(info, state.lr())?,
+            Event::EpochStart { epoch } if by_epoch => self.set(*epoch as u64 - 1, state),
+            Event::EpochStart { .. } | Event::StepEnd { .. } if !by_epoch => {
+                self.set(state.total_steps(), state);
+            }
+            Event::EpochEnd { metrics, .. } => {
+                if let SchedulePlan::Plateau { plateau, .. } = &mut self.saved.plan
+                    && let Some(value) = metrics.get(&self.metric)
+                {
+                    let lr = plateau.rate(state.lr(), value);
+                    state.set_lr(lr);
+                }
+            }
+            _ => {}
         }
         Ok(Flow::Continue)
     }
@@ -96,32 +110,14 @@ impl Callback for Schedule {
     }
 
     fn save_state(&self) -> Option<CallbackState> {
-        let json = serde_json::json!({ "cosine": self.cosine, "peak": self.peak });
+        let json = serde_json::to_value(&self.saved).unwrap_or_default();
         Some(CallbackState { json, ..CallbackState::default() })
     }
 
     fn load_state(&mut self, state: CallbackState) -> Result<()> {
-        let cosine = state.json.get("cosine").and_then(serde_json::Value::as_bool);
-        let peak = state.json.get("peak").and_then(serde_json::Value::as_f64);
-        let (Some(cosine), Some(peak)) = (cosine, peak) else {
-            return Err(Error::new(Code::Format, "the saved learning-rate schedule is damaged"));
-        };
-        (self.cosine, self.peak) = (cosine, peak);
+        self.saved = serde_json::from_value(state.json).map_err(|e| {
+            Error::new(Code::Format, format!("the saved learning-rate schedule is damaged: {e}"))
+        })?;
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rate_falls_from_its_peak_to_almost_nothing() {
-        let schedule = Schedule { cosine: true, peak: 0.1, total: 100 };
-        assert_eq!(schedule.rate(0), 0.1);
-        assert!((schedule.rate(50) - 0.05).abs() < 1e-12);
-        assert!((0..100).all(|n| schedule.rate(n + 1) <= schedule.rate(n)));
-        assert!(schedule.rate(100) > 0.0 && schedule.rate(1000) < 0.001);
-        assert_eq!(Schedule { cosine: false, ..schedule }.rate(70), 0.1);
     }
 }
