@@ -36,11 +36,12 @@ pub use gradus_kernels::pool::{
     reset_workers_that_ran, set_split_all, set_threads, threads, workers_that_ran,
 };
 pub use graph::dtype::{DType, Scalar};
-pub use graph::flush::{StepReport, apply, explain, step, sync, transaction};
+pub use graph::flush::{explain, sync};
 pub use graph::recorder::{live_nodes, pending_tensors};
 pub use graph::scope::{Scope, Tag};
 pub use graph::shape::{MAX_RANK, Shape};
 pub use graph::sizes::Sizes;
+pub use graph::step::{StepReport, apply, step, transaction};
 pub use half::{bf16, f16};
 pub use mode::{
     eager, evaluation, inference, is_sampling, is_training, no_grad, sampling, training,

@@ -32,8 +32,8 @@ mod layers;
 pub mod models;
 mod module;
 pub mod optim;
-pub mod registry;
 pub mod penalty;
+pub mod registry;
 mod state;
 mod walk;
 

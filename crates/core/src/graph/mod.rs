@@ -13,4 +13,5 @@ pub(crate) mod recorder;
 pub(crate) mod scope;
 pub(crate) mod shape;
 pub(crate) mod sizes;
+pub(crate) mod step;
 pub(crate) mod trace;
