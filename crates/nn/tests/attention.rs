@@ -16,7 +16,7 @@ fn x(rows: usize) -> Tensor {
 
 #[test]
 fn the_same_tensor_three_times_is_one_product_with_the_same_result() {
-    let (layer, x) = (MultiheadAttention::new(8, 2).batch_first(), x(4));
+    let (layer, x) = (MultiheadAttention::new(8, 2).batch_first(true), x(4));
     let (k, v) = (x.clone(), x.clone());
     close(&layer.forward(&x, &x, &x), &layer.forward(&x, &k, &v));
     close(&layer.forward(&x, &x, &x), &layer.forward(&x, &k, &k));
@@ -24,7 +24,7 @@ fn the_same_tensor_three_times_is_one_product_with_the_same_result() {
 
 #[test]
 fn causal_with_extra_keys_shows_them_to_everybody() {
-    let layer = MultiheadAttention::new(8, 2).batch_first().add_bias_kv().add_zero_attn();
+    let layer = MultiheadAttention::new(8, 2).batch_first(true).add_bias_kv().add_zero_attn();
     let x = x(3);
     let masks = AttentionMasks { is_causal: true, ..AttentionMasks::default() };
     let (y, weights) = layer.forward_with(&x, &x, &x, masks);
@@ -41,7 +41,7 @@ fn causal_with_extra_keys_shows_them_to_everybody() {
 
 #[test]
 fn a_query_that_sees_nothing_gets_the_bias_and_no_nan() {
-    let layer = MultiheadAttention::new(8, 2).batch_first();
+    let layer = MultiheadAttention::new(8, 2).batch_first(true);
     let x = x(3);
     let padding = Tensor::from([[true, true, true], [false, false, true]]);
     let masks = AttentionMasks { key_padding_mask: Some(&padding), ..AttentionMasks::default() };
@@ -54,7 +54,7 @@ fn a_query_that_sees_nothing_gets_the_bias_and_no_nan() {
 
 #[test]
 fn dropout_is_off_in_inference() {
-    let layer = MultiheadAttention::new(8, 2).batch_first().dropout(0.5);
+    let layer = MultiheadAttention::new(8, 2).batch_first(true).dropout(0.5);
     let x = x(4);
     let run = || layer.forward(&x, &x, &x);
     let (a, b) = inference(|| (run(), run()));
@@ -81,9 +81,9 @@ fn names_are_those_of_pytorch() {
 #[test]
 fn misuse_is_an_error_that_says_why() {
     let title = |y: &Tensor| y.to_array().unwrap_err().title().to_string();
-    let (layer, x) = (MultiheadAttention::new(8, 3).batch_first(), x(4));
+    let (layer, x) = (MultiheadAttention::new(8, 3).batch_first(true), x(4));
     assert!(title(&layer.forward(&x, &x, &x)).contains("3 heads do not share a size of 8"));
-    let layer = MultiheadAttention::new(8, 2).batch_first();
+    let layer = MultiheadAttention::new(8, 2).batch_first(true);
     let y = layer.forward(&x, &Tensor::zeros([2, 4, 6]), &x);
     assert!(title(&y).contains("keys [2, 4, 6] do not have the size 8"), "{}", title(&y));
     let y = layer.forward(&x, &Tensor::zeros([3, 4, 8]), &Tensor::zeros([3, 4, 8]));

@@ -4,6 +4,7 @@
 //! of a layer (losses are functions here, and so are most activations), that function is called
 //! with the constructor's arguments, the state and the inputs, as its line in `ops/` says.
 
+mod attention;
 mod basic;
 mod convolutions;
 mod spatial;
@@ -96,7 +97,13 @@ impl Made {
 /// How PyTorch's constructors are written here, a file a family; none, if there is no such layer.
 type Maker = fn(name: &str, ctor: &Call) -> Result<Option<Made>, String>;
 
-const MAKERS: &[Maker] = &[basic::make, convolutions::make, spatial::make];
+#[rustfmt::skip] // one a line
+const MAKERS: &[Maker] = &[
+    attention::make,
+    basic::make,
+    convolutions::make,
+    spatial::make,
+];
 
 fn made(name: &str, ctor: &Call) -> Result<Option<Made>, String> {
     for make in MAKERS {

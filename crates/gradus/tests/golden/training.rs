@@ -4,7 +4,11 @@ use crate::compare::list;
 use crate::harness::{Outcome, Report, close, guarded, text};
 use crate::optim::{Params, optimizer};
 use crate::store::{Bundle, Files, index};
-use gradus::nn::Optimizer;
+use gradus::derivatives::functional_call;
+use gradus::nn::{
+    Embedding, LearnedPositions, Linear, Module, ModuleExt, Optimizer, TransformerEncoder,
+    TransformerEncoderLayer,
+};
 use gradus::{Array, Tensor};
 use serde_json::Value;
 use std::path::Path;
@@ -32,9 +36,51 @@ fn mlp(p: &Params, x: &Tensor, y: &Tensor) -> Result<Tensor, String> {
     Ok(layer(&layer(x, "0")?.relu(), "2")?.cross_entropy(y))
 }
 
+/// A transformer that copies its input one place further.
+#[derive(Module)]
+struct Copier {
+    embed: Embedding,
+    positions: LearnedPositions,
+    encoder: TransformerEncoder,
+    head: Linear,
+}
+
+fn transformer(p: &Params, x: &Tensor, y: &Tensor) -> Result<Tensor, String> {
+    let layer =
+        || TransformerEncoderLayer::new(32, 4).dim_feedforward(64).dropout(0.0).batch_first(true);
+    let model = Copier {
+        embed: Embedding::new(12, 32),
+        positions: LearnedPositions::new(8, 32),
+        encoder: TransformerEncoder::new(2, layer),
+        head: Linear::new(32, 12),
+    };
+    with_values(&model, p, &[("positions.weight", "pos")], || {
+        let h = model.positions.forward(&model.embed.forward(x));
+        let logits = model.head.forward(&model.encoder.forward(&h));
+        logits.flatten_dims(0, 1).cross_entropy(&y.flatten(0))
+    })
+}
+
+/// Calls `f` while a model has these values in place of its own; `names` are names that differ.
+fn with_values(
+    model: &impl Module,
+    p: &Params,
+    names: &[(&str, &str)],
+    f: impl FnOnce() -> Tensor,
+) -> Result<Tensor, String> {
+    let mut pairs = Vec::new();
+    for (name, param) in model.named_parameters() {
+        let other = names.iter().find(|(own, _)| *own == name).map_or(&*name, |(_, other)| other);
+        pairs.push((param, p.get(other)?));
+    }
+    let pairs: Vec<_> = pairs.iter().map(|(param, value)| (param, value)).collect();
+    Ok(functional_call(&pairs, f))
+}
+
 fn training(run: &Value, file: &Bundle) -> Result<Outcome, String> {
     let model: Model = match text(&run["name"]) {
         "mlp_digits" => mlp,
+        "transformer_copy" => transformer,
         _ => {
             let why = format!("Gradus has not all layers of {}", run["model"]);
             return Ok(Outcome::OutOfScope(why));
@@ -48,11 +94,25 @@ fn training(run: &Value, file: &Bundle) -> Result<Outcome, String> {
         Err(why) => return Ok(Outcome::OutOfScope(why)),
     };
     steps(run, file, model, &params, &mut *opt)?;
+    let undetermined = list(&run["undetermined"]["tensors"]);
     for (name, param) in &params.0 {
-        let have = param.get().map_err(|e| e.to_string())?;
-        close(&format!("final {name}"), &have, &file.array(&format!("final.{name}"))?, 1e-4)?;
+        let mut have = param.get().map_err(|e| e.to_string())?;
+        let mut want = file.array(&format!("final.{name}"))?;
+        if undetermined.iter().any(|n| text(n) == name) {
+            // The bias of keys has no gradient but rounding, which an adaptive optimizer scales up.
+            [have, want] = [without_middle(&have)?, without_middle(&want)?];
+        }
+        close(&format!("final {name}"), &have, &want, 1e-4)?;
     }
     Ok(Outcome::Passed)
+}
+
+/// The first and the last third of a vector.
+fn without_middle(vector: &Array) -> Result<Array, String> {
+    let x = Tensor::from(vector);
+    let third = vector.numel() / 3;
+    let ends = [x.narrow(0, 0, third), x.narrow(0, 2 * third, third)];
+    Tensor::concat(&[&ends[0], &ends[1]], 0).to_array().map_err(|e| e.to_string())
 }
 
 /// A tensor that may be named as a list of its chunks.

@@ -25,7 +25,7 @@ use crate::module::{Module, Visitor};
 /// ```
 /// use gradus_core::Tensor;
 /// use gradus_nn::MultiheadAttention;
-/// let layer = MultiheadAttention::new(8, 2).batch_first();
+/// let layer = MultiheadAttention::new(8, 2).batch_first(true);
 /// let x = Tensor::ones([3, 5, 8]);
 /// assert_eq!(layer.forward(&x, &x, &x).dims::<3>()?, [3, 5, 8]);
 /// # Ok::<(), gradus_core::Error>(())
@@ -139,10 +139,10 @@ impl MultiheadAttention {
         self
     }
 
-    /// The batch is the first axis of inputs and result.
+    /// Whether the batch is the first axis of inputs and result; not by default.
     #[must_use]
-    pub fn batch_first(mut self) -> MultiheadAttention {
-        self.batch_first = true;
+    pub fn batch_first(mut self, first: bool) -> MultiheadAttention {
+        self.batch_first = first;
         self
     }
 

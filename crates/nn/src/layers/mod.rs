@@ -11,7 +11,9 @@ mod graph;
 mod linear;
 mod norm;
 mod pool;
+mod positions;
 mod sequential;
+mod transformer;
 
 pub use activation::{Gelu, GeluTanh, Relu, Sigmoid, Tanh};
 pub use attention::{AttentionMasks, MultiheadAttention};
@@ -26,7 +28,10 @@ pub use norm::{BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, RunningStats};
 pub use norm::{GroupNorm, LayerNorm, LocalResponseNorm, RmsNorm};
 pub use norm::{InstanceNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d};
 pub use pool::*;
+pub use positions::{LearnedPositions, RotaryPositions, SinusoidalPositions};
 pub use sequential::Sequential;
+pub use transformer::{Transformer, TransformerDecoder, TransformerDecoderLayer};
+pub use transformer::{TransformerEncoder, TransformerEncoderLayer, TransformerMasks};
 
 /// The first of some tensors that failed: what a layer hands on then, so that one mistake has one
 /// message.

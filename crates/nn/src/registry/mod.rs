@@ -7,9 +7,12 @@
 //! `gradus layers` prints. To add a layer: add the struct and its row.
 
 mod affine;
+mod attention;
 mod convolution;
+mod graph;
 mod pool;
 mod samples;
+mod transformer_models;
 
 use std::sync::{Arc, LazyLock};
 
@@ -207,7 +210,16 @@ use fails;
 /// ```
 pub fn rows() -> &'static [LayerRow] {
     static ROWS: LazyLock<Vec<LayerRow>> = LazyLock::new(|| {
-        let mut rows = [affine::rows(), convolution::rows(), pool::rows()].concat();
+        #[rustfmt::skip] // one a line
+        let mut rows = [
+            affine::rows(),
+            attention::rows(),
+            convolution::rows(),
+            graph::rows(),
+            pool::rows(),
+            transformer_models::rows(),
+        ]
+        .concat();
         // Stable: within a group the order above stays.
         rows.sort_by_key(|row| Group::ALL.iter().position(|group| *group == row.group));
         rows
