@@ -46,6 +46,7 @@ pub(crate) mod pool;
 pub(crate) mod products;
 pub(crate) mod random;
 pub(crate) mod ranges;
+pub(crate) mod recurrent;
 pub(crate) mod reduce;
 pub mod registry;
 pub(crate) mod sample;
@@ -68,6 +69,7 @@ pub use custom::CustomOp;
 pub use custom_gradient::custom_gradient;
 pub use order::Quantile;
 pub use products::Contracted;
+pub use recurrent::{Cell, Recurrence, States};
 pub use update::{Pointwise, Rule};
 
 /// Axes as a bit mask: bit `i` is axis `i`.

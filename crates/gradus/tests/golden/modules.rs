@@ -7,6 +7,7 @@
 mod attention;
 mod basic;
 mod convolutions;
+mod recurrent;
 mod spatial;
 
 use crate::compare::{self, deviation, list};
@@ -102,6 +103,7 @@ const MAKERS: &[Maker] = &[
     attention::make,
     basic::make,
     convolutions::make,
+    recurrent::make,
     spatial::make,
 ];
 

@@ -6,7 +6,7 @@ use crate::optim::{Params, optimizer};
 use crate::store::{Bundle, Files, index};
 use gradus::derivatives::functional_call;
 use gradus::nn::{
-    Embedding, LearnedPositions, Linear, Module, ModuleExt, Optimizer, TransformerEncoder,
+    Embedding, LearnedPositions, Linear, Lstm, Module, ModuleExt, Optimizer, TransformerEncoder,
     TransformerEncoderLayer,
 };
 use gradus::{Array, Tensor};
@@ -34,6 +34,21 @@ fn mlp(p: &Params, x: &Tensor, y: &Tensor) -> Result<Tensor, String> {
         Ok::<_, String>(x.linear(w, Some(&b)))
     };
     Ok(layer(&layer(x, "0")?.relu(), "2")?.cross_entropy(y))
+}
+
+/// An LSTM, of whose states the last one tells the class.
+#[derive(Module)]
+struct Reader {
+    lstm: Lstm,
+    fc: Linear,
+}
+
+fn lstm(p: &Params, x: &Tensor, y: &Tensor) -> Result<Tensor, String> {
+    let model = Reader { lstm: Lstm::new(3, 20).batch_first(true), fc: Linear::new(20, 3) };
+    with_values(&model, p, &[], || {
+        let (states, _) = model.lstm.forward(x);
+        model.fc.forward(&states.select(1, -1)).cross_entropy(y)
+    })
 }
 
 /// A transformer that copies its input one place further.
@@ -79,6 +94,7 @@ fn with_values(
 
 fn training(run: &Value, file: &Bundle) -> Result<Outcome, String> {
     let model: Model = match text(&run["name"]) {
+        "lstm_sequence" => lstm,
         "mlp_digits" => mlp,
         "transformer_copy" => transformer,
         _ => {

@@ -12,6 +12,7 @@ mod linear;
 mod norm;
 mod pool;
 mod positions;
+mod recurrent;
 mod sequential;
 mod transformer;
 
@@ -29,6 +30,7 @@ pub use norm::{GroupNorm, LayerNorm, LocalResponseNorm, RmsNorm};
 pub use norm::{InstanceNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d};
 pub use pool::*;
 pub use positions::{LearnedPositions, RotaryPositions, SinusoidalPositions};
+pub use recurrent::{Gru, GruCell, Lstm, LstmCell, RecurrentWeights, Rnn, RnnCell};
 pub use sequential::Sequential;
 pub use transformer::{Transformer, TransformerDecoder, TransformerDecoderLayer};
 pub use transformer::{TransformerEncoder, TransformerEncoderLayer, TransformerMasks};

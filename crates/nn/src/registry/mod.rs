@@ -11,6 +11,7 @@ mod attention;
 mod convolution;
 mod graph;
 mod pool;
+mod recurrent;
 mod samples;
 mod transformer_models;
 
@@ -217,6 +218,7 @@ pub fn rows() -> &'static [LayerRow] {
             convolution::rows(),
             graph::rows(),
             pool::rows(),
+            recurrent::rows(),
             transformer_models::rows(),
         ]
         .concat();

@@ -16,6 +16,7 @@
 mod binary;
 mod contrast;
 mod cross_entropy;
+mod ctc;
 mod distance;
 mod likelihood;
 mod margin;
@@ -25,6 +26,7 @@ mod overlap;
 pub use binary::{Bce, BceWithLogits, Focal};
 pub use contrast::{Contrastive, InfoNce};
 pub use cross_entropy::{CrossEntropy, Nll};
+pub use ctc::Ctc;
 pub use distance::{Huber, SmoothL1};
 pub use likelihood::{GaussianNll, KlDiv, PoissonNll};
 pub use margin::{

@@ -25,6 +25,7 @@ mod places;
 mod pooling;
 mod product;
 mod random;
+mod recurrent;
 mod reduction;
 mod scan;
 mod sort;
@@ -193,6 +194,7 @@ pub fn rows() -> &'static [OpRow] {
             loss::rows(),
             losses::rows(),
             losses_more::rows(),
+            recurrent::rows(),
             random::rows(),
             creation::rows(),
         ]

@@ -4,8 +4,8 @@ use crate::harness::Family::Sums;
 use crate::harness::{Arg, Call, Line, Out, is_float, one};
 use gradus::Tensor;
 use gradus::ops::loss::{
-    Bce, BceWithLogits, CosineEmbedding, CrossEntropy, GaussianNll, HingeEmbedding, Huber, KlDiv,
-    MarginRanking, MultiMargin, MultilabelSoftMargin, Nll, PoissonNll, Reduction, SmoothL1,
+    Bce, BceWithLogits, CosineEmbedding, CrossEntropy, Ctc, GaussianNll, HingeEmbedding, Huber,
+    KlDiv, MarginRanking, MultiMargin, MultilabelSoftMargin, Nll, PoissonNll, Reduction, SmoothL1,
     TripletMargin,
 };
 
@@ -117,6 +117,17 @@ pub(crate) fn lines() -> Vec<Line> {
             let (weight, reduction) = (optional(c, "weight")?, reduction(c)?);
             let options = MultilabelSoftMargin { weight: weight.as_ref(), reduction };
             one(c.x()?.multilabel_soft_margin_loss_with(&target(c)?, options))
+        }),
+        ("ctc_loss_from_logits", Sums, |c| {
+            let (targets, inputs) = (c.get(0, "targets"), c.get(1, "input_lengths"));
+            let lengths = c.get(2, "target_lengths").tensor()?;
+            let options = Ctc {
+                blank: c.get(3, "blank").size()?,
+                zero_infinity: flag(c, "zero_infinity", false)?,
+                reduction: reduction(c)?,
+            };
+            let x = c.x()?.log_softmax(-1);
+            one(x.ctc_loss_with(&targets.tensor()?, &inputs.tensor()?, &lengths, options))
         }),
     ]
 }

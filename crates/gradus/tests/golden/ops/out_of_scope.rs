@@ -3,7 +3,6 @@
 /// Name of PyTorch's function and the reason.
 pub(super) const REASONS: &[(&str, &str)] = &[
     ("affine_grid", "sampling of images is not built yet"),
-    ("ctc_loss_from_logits", "the loss of unaligned sequences (CTC) is not built yet"),
     ("fold", "patches of images are not built yet"),
 ];
 
@@ -23,9 +22,6 @@ const KINDS: &[(&str, &str)] = &[
     ("responsenorm", "normalisation layers are not built yet"),
     ("attention", "attention is not built yet"),
     ("transformer", "attention is not built yet"),
-    ("lstm", "recurrent layers are not built yet"),
-    ("gru", "recurrent layers are not built yet"),
-    ("rnn", "recurrent layers are not built yet"),
     ("pad", "padding is not built yet"),
     ("interpolate", "resizing of images is not built yet"),
     ("upsample", "resizing of images is not built yet"),
