@@ -183,3 +183,14 @@ fn a_value_that_cannot_be_computed_fails_its_own_buffer_and_no_other_read() {
     assert!(buffer.read().unwrap_err().title().contains("counter: negative"));
     assert_eq!(buffer.read().unwrap().to_f64(), [0.0]);
 }
+
+#[test]
+fn buffers_that_are_gone_leave_nothing_behind() {
+    let mut sizes = Vec::new();
+    for i in 0..300 {
+        drop(Norm::new().forward(&batch(i)));
+        sizes.push(live_nodes());
+    }
+    let most = |part: &[usize]| part.iter().copied().max().unwrap();
+    assert_eq!(most(&sizes[..150]), most(&sizes[150..]), "{sizes:?}");
+}

@@ -48,6 +48,7 @@ pub use gradus_core::{
     no_grad, ops, pending_tensors, plan_cache, release_memory, rng_state, seed, set_rng_state,
     set_split_all, set_threads, snapshot, span, step, sync, threads, training,
 };
+pub use gradus_core::{Bag, is_sampling, sampling};
 pub use gradus_core::{OutSizes, Pool, Sizes};
 
 /// Derivatives as functions of functions (`grad`, `jvp`, `hessian`, `vmap`, ..), and for all

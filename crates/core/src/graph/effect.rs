@@ -211,6 +211,7 @@ pub(crate) fn assign(
         if let Some(earlier) = r.effects.iter().copied().find(|&e| r.assigns(e, id)) {
             r.end_effect(earlier);
         }
+        r.forget_orphans();
         let mut inputs = Operands::new();
         inputs.push(plain.slot());
         let side = Side::Buffer(Arc::clone(cell));
@@ -269,6 +270,20 @@ impl Recorder {
             }
         }
         self.release = stack;
+    }
+
+    /// Ends assignments of buffers that nobody has any more, now and then.
+    fn forget_orphans(&mut self) {
+        if self.effects.len() < self.orphans_at {
+            return;
+        }
+        let gone = |side: &Side| matches!(side, Side::Buffer(cell) if Arc::strong_count(cell) == 1);
+        let orphans: Vec<Slot> =
+            self.effects.iter().copied().filter(|&e| gone(&self.node(e).side)).collect();
+        for effect in orphans {
+            self.end_effect(effect);
+        }
+        self.orphans_at = 64 + 2 * self.effects.len();
     }
 
     fn fresh_mark(&mut self) -> u32 {

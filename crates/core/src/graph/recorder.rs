@@ -135,6 +135,8 @@ pub(crate) struct Recorder {
     pub(crate) scratch: super::flush::Scratch,
     /// Values that are computed with a read; see [`Recorder::hold_assigned`].
     pub(super) beside: Vec<(Slot, u32)>,
+    /// How many effects make it worth looking for those of buffers that are gone.
+    pub(super) orphans_at: usize,
 }
 
 thread_local! {
@@ -174,6 +176,7 @@ impl Recorder {
             reached: crate::autodiff::Reached::new(),
             scratch: super::flush::Scratch::new(),
             beside: Vec::new(),
+            orphans_at: 64,
         }
     }
 

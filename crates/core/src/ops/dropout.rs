@@ -36,7 +36,8 @@ impl Tensor {
         if self.is_failed() {
             return Err(self.clone());
         }
-        let fail = |error| Err(recorder::failed(error, Location::caller()));
+        let place = Location::caller();
+        let fail = |error| Err(recorder::failed(error, place));
         if !(0.0..=1.0).contains(&p) {
             let text = format!("{what}: the probability {p} is not in [0, 1]");
             return fail(Error::new(Code::Argument, text));

@@ -1,12 +1,14 @@
 //! The family `modules`: layers and losses, from `modules/index.json`.
 //!
 //! Layers of Gradus are built, loaded with the state, and run. Where Gradus has a function instead
-//! of a layer (losses are functions here, and so are most activations), that function is called
+//! of a layer (losses are functions here), that function is called
 //! with the constructor's arguments, the state and the inputs, as its line in `ops/` says.
 
+mod activations;
 mod attention;
 mod basic;
 mod convolutions;
+mod norms;
 mod recurrent;
 mod spatial;
 
@@ -27,42 +29,22 @@ const TOLERANCES: (f64, f64) = (1e-5, 2e-5);
 const FUNCTIONS: &[(&str, &str)] = &[
     ("BCELoss", "nn.functional.binary_cross_entropy"),
     ("BCEWithLogitsLoss", "nn.functional.binary_cross_entropy_with_logits"),
-    ("CELU", "nn.functional.celu"),
     ("CosineEmbeddingLoss", "nn.functional.cosine_embedding_loss"),
     ("CrossEntropyLoss", "nn.functional.cross_entropy"),
-    ("ELU", "nn.functional.elu"),
-    ("GLU", "nn.functional.glu"),
     ("GaussianNLLLoss", "nn.functional.gaussian_nll_loss"),
-    ("Hardshrink", "nn.functional.hardshrink"),
-    ("Hardswish", "nn.functional.hardswish"),
-    ("Hardtanh", "nn.functional.hardtanh"),
     ("HingeEmbeddingLoss", "nn.functional.hinge_embedding_loss"),
     ("HuberLoss", "nn.functional.huber_loss"),
     ("KLDivLoss", "nn.functional.kl_div"),
     ("L1Loss", "nn.functional.l1_loss"),
-    ("LeakyReLU", "nn.functional.leaky_relu"),
-    ("LogSigmoid", "nn.functional.logsigmoid"),
-    ("LogSoftmax", "log_softmax"),
     ("MSELoss", "nn.functional.mse_loss"),
     ("MarginRankingLoss", "nn.functional.margin_ranking_loss"),
-    ("Mish", "nn.functional.mish"),
     ("MultiLabelMarginLoss", "nn.functional.multilabel_margin_loss"),
     ("MultiLabelSoftMarginLoss", "nn.functional.multilabel_soft_margin_loss"),
     ("MultiMarginLoss", "nn.functional.multi_margin_loss"),
     ("NLLLoss", "nn.functional.nll_loss"),
     ("PoissonNLLLoss", "nn.functional.poisson_nll_loss"),
-    ("ReLU6", "nn.functional.relu6"),
-    ("SELU", "nn.functional.selu"),
-    ("SiLU", "nn.functional.silu"),
     ("SmoothL1Loss", "nn.functional.smooth_l1_loss"),
     ("SoftMarginLoss", "nn.functional.soft_margin_loss"),
-    ("Softmax", "softmax"),
-    ("Softmin", "nn.functional.softmin"),
-    ("Softplus", "nn.functional.softplus"),
-    ("Softshrink", "nn.functional.softshrink"),
-    ("Softsign", "nn.functional.softsign"),
-    ("Tanhshrink", "nn.functional.tanhshrink"),
-    ("Threshold", "nn.functional.threshold"),
     ("TripletMarginLoss", "nn.functional.triplet_margin_loss"),
 ];
 
@@ -84,7 +66,6 @@ impl Made {
     }
 
     /// A module that `run` calls, with all its outputs in PyTorch's order.
-    #[allow(dead_code)] // the first one of several inputs is still to come
     pub(crate) fn with<M: Module + 'static>(
         module: M,
         run: impl Fn(&M, &Call) -> Out + 'static,
@@ -100,10 +81,12 @@ type Maker = fn(name: &str, ctor: &Call) -> Result<Option<Made>, String>;
 
 #[rustfmt::skip] // one a line
 const MAKERS: &[Maker] = &[
+    activations::make,
     attention::make,
     basic::make,
     convolutions::make,
     recurrent::make,
+    norms::make,
     spatial::make,
 ];
 

@@ -6,12 +6,15 @@
 //! bits in every mode, the reference executor, saving and loading; and the catalogue that
 //! `gradus layers` prints. To add a layer: add the struct and its row.
 
+mod activation;
 mod affine;
 mod attention;
 mod convolution;
 mod graph;
+mod norm;
 mod pool;
 mod recurrent;
+mod regular;
 mod samples;
 mod transformer_models;
 
@@ -220,6 +223,9 @@ pub fn rows() -> &'static [LayerRow] {
             pool::rows(),
             recurrent::rows(),
             transformer_models::rows(),
+            norm::rows(),
+            activation::rows(),
+            regular::rows(),
         ]
         .concat();
         // Stable: within a group the order above stays.

@@ -8,7 +8,6 @@ pub(super) fn floats(shape: impl Into<Shape>, seed: u64) -> Result<Array> {
 }
 
 /// f32 between 0.1 and 0.9.
-#[allow(dead_code)] // For rows to come.
 pub(super) fn unit(shape: impl Into<Shape>, seed: u64) -> Result<Array> {
     Rng::new(seed).uniform(shape, 0.1, 0.9)
 }

@@ -20,6 +20,7 @@ mod loss;
 mod losses;
 mod losses_more;
 mod movement;
+mod norm;
 mod order;
 mod places;
 mod pooling;
@@ -195,6 +196,7 @@ pub fn rows() -> &'static [OpRow] {
             losses::rows(),
             losses_more::rows(),
             recurrent::rows(),
+            norm::rows(),
             random::rows(),
             creation::rows(),
         ]

@@ -8,18 +8,6 @@ pub(super) const REASONS: &[(&str, &str)] = &[
 
 /// Parts of the names of functions of networks and of layers, in lower case, and the reason.
 const KINDS: &[(&str, &str)] = &[
-    ("batch_norm", "normalisation layers are not built yet"),
-    ("group_norm", "normalisation layers are not built yet"),
-    ("instance_norm", "normalisation layers are not built yet"),
-    ("layer_norm", "normalisation layers are not built yet"),
-    ("rms_norm", "normalisation layers are not built yet"),
-    ("response_norm", "normalisation layers are not built yet"),
-    ("batchnorm", "normalisation layers are not built yet"),
-    ("groupnorm", "normalisation layers are not built yet"),
-    ("instancenorm", "normalisation layers are not built yet"),
-    ("layernorm", "normalisation layers are not built yet"),
-    ("rmsnorm", "normalisation layers are not built yet"),
-    ("responsenorm", "normalisation layers are not built yet"),
     ("attention", "attention is not built yet"),
     ("transformer", "attention is not built yet"),
     ("pad", "padding is not built yet"),
@@ -28,10 +16,7 @@ const KINDS: &[(&str, &str)] = &[
     ("grid_sample", "sampling of images is not built yet"),
     ("shuffle", "rearranging pixels and channels is not built yet"),
     ("unfold", "patches of images are not built yet"),
-    ("embeddingbag", "sums of embedded bags are not built yet"),
-    ("embedding_bag", "sums of embedded bags are not built yet"),
-    ("dropout", "of dropouts only the plain one is built"),
-    ("rrelu", "random slopes are not built"),
+    ("dropout", "a draw of random numbers is compared with nothing"),
 ];
 
 /// Why there is no function or layer of that name.

@@ -4,11 +4,13 @@
 mod batch;
 mod group;
 mod instance;
+mod reparam;
 mod rows;
 
 pub use batch::{BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, RunningStats};
 pub use group::{GroupNorm, LocalResponseNorm};
 pub use instance::{InstanceNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d};
+pub use reparam::{SpectralNorm, WeightNorm};
 pub use rows::{LayerNorm, RmsNorm};
 
 use gradus_core::{Array, Code, Error, Operand, Param, Result, Shape, Tensor};
