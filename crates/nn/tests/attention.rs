@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use gradus_core::{Tensor, inference};
-use gradus_nn::{AttentionMasks, ModuleExt, MultiheadAttention};
+use gradus_nn::{AttentionMasks, ModuleExt, MultiheadAttention, RotaryPositions, Transformer};
 
 fn close(a: &Tensor, b: &Tensor) {
     assert!(a.all_close(b, 1e-5, 1e-6, false).unwrap(), "{a}\nis not\n{b}");
@@ -92,4 +92,36 @@ fn misuse_is_an_error_that_says_why() {
     let masks = AttentionMasks { attn_mask: Some(&mask), ..AttentionMasks::default() };
     let y = layer.forward_with(&x, &x, &x, masks).0;
     assert!(title(&y).contains("`attn_mask` is [4, 4] or [4, 4, 4], not [1, 2]"), "{}", title(&y));
+}
+
+#[test]
+fn rotary_positions_turn_pairs_by_their_place() {
+    let x = Tensor::from([[1.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0]]);
+    let y = RotaryPositions::new(9, 4).forward_from(&x, 2);
+    let row = |p: f64| {
+        let (a, b) = (p, p / 100.0); // the second pair turns 10000^(2/4) times more slowly
+        [a.cos(), a.sin(), -b.sin(), b.cos()]
+    };
+    close(&y, &Tensor::from([row(2.0), row(3.0), row(4.0)]));
+    // The other layout is the same with the columns in another order.
+    let order = Tensor::from([0, 2, 1, 3]);
+    let halves = RotaryPositions::new(9, 4).halves().forward_from(&x.index_select(1, &order), 2);
+    close(&halves, &y.index_select(1, &order));
+}
+
+#[test]
+fn a_transformer_has_the_names_and_the_parameters_of_pytorch() {
+    let model = Transformer::new(8, 2, 2, 3).dim_feedforward(16);
+    let state = model.state_dict().unwrap();
+    assert_eq!(state.iter().count(), 2 * 12 + 2 + 3 * 18 + 2);
+    for name in [
+        "encoder.layers.1.self_attn.in_proj_weight",
+        "encoder.layers.0.linear2.bias",
+        "encoder.norm.weight",
+        "decoder.layers.2.multihead_attn.out_proj.bias",
+        "decoder.layers.0.norm3.weight",
+        "decoder.norm.bias",
+    ] {
+        assert!(state.get(name).is_some(), "{name}");
+    }
 }

@@ -8,8 +8,6 @@ pub(super) const REASONS: &[(&str, &str)] = &[
 
 /// Parts of the names of functions of networks and of layers, in lower case, and the reason.
 const KINDS: &[(&str, &str)] = &[
-    ("attention", "attention is not built yet"),
-    ("transformer", "attention is not built yet"),
     ("pad", "padding is not built yet"),
     ("interpolate", "resizing of images is not built yet"),
     ("upsample", "resizing of images is not built yet"),
