@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// List all tensor operations
     Ops(OpsArgs),
+    /// List all layers and models with what they compute
+    Layers(LayersArgs),
     /// Explain an error code, such as `shape` in `error[shape]`
     Explain(ExplainArgs),
     /// Measure training steps and predictions per second
@@ -49,6 +51,7 @@ impl Command {
             Command::Predict(_) => false,
             Command::Inspect(a) => a.json,
             Command::Ops(a) => a.json,
+            Command::Layers(a) => a.json,
             Command::Explain(a) => a.json,
             Command::Bench(a) => a.json,
         }
@@ -234,6 +237,16 @@ pub(crate) struct OpsArgs {
     #[arg(long, conflicts_with = "json")]
     pub(crate) markdown: bool,
     /// Print a JSON line an operation on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LayersArgs {
+    /// Print a Markdown table
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
+    /// Print a JSON line a layer on stdout
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -13,6 +13,7 @@ mod explain;
 mod fail;
 mod inspect;
 mod json;
+mod layers;
 mod ops;
 mod predict;
 mod progress;
@@ -65,6 +66,7 @@ fn run(command: &Command) -> Outcome {
         Command::Predict(args) => predict::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Ops(args) => ops::run(args),
+        Command::Layers(args) => layers::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Bench(args) => bench::run(args),
     }

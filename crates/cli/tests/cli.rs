@@ -245,6 +245,7 @@ fn wrong_arguments_say_what_is_wrong_and_what_is_near() {
         ("explain shpe", &["no error code `shpe`", "did you mean `shape`?"]),
         ("eval", &["an argument is missing: RUN"]),
         ("ops --json --markdown", &["cannot be used with"]),
+        ("layers --json --markdown", &["cannot be used with"]),
     ] {
         fails(folder.path(), line, 2, words);
     }
@@ -355,7 +356,7 @@ fn a_rate_that_diverges_is_an_error_that_names_the_layer_and_the_step() {
 fn help_and_version_go_to_stdout() {
     let folder = temp();
     let help = succeeds(folder.path(), "--help");
-    for word in ["train", "eval", "inspect", "ops", "explain", "bench", "Exit codes"] {
+    for word in ["train", "eval", "inspect", "ops", "layers", "explain", "bench", "Exit codes"] {
         assert!(help.out.contains(word), "{}", help.out);
     }
     assert!(succeeds(folder.path(), "--version").out.starts_with("gradus "));
@@ -379,6 +380,26 @@ fn ops_lists_every_row_in_three_forms() {
         assert!(markdown.contains(row.pytorch), "{}", row.name);
     }
     assert!(json.iter().any(|row| row["name"] == "matmul" && row["gradient"] == "yes"));
+}
+
+#[test]
+fn layers_lists_every_row_in_three_forms() {
+    let folder = temp();
+    let rows = gradus::nn::registry::rows();
+    let plain = succeeds(folder.path(), "layers").out;
+    let markdown = succeeds(folder.path(), "layers --markdown").out;
+    let json = events(&succeeds(folder.path(), "layers --json").out);
+    assert_eq!(json.len(), rows.len());
+    assert_eq!(markdown.lines().count(), rows.len() + 2);
+    for row in rows {
+        assert!(plain.contains(row.signature), "{}", row.name);
+        assert!(plain.contains(row.group.name()), "{}", row.name);
+        assert!(markdown.contains(row.pytorch), "{}", row.name);
+    }
+    assert!(plain.contains("losses"), "{plain}");
+    let linear = json.iter().find(|row| row["name"] == "Linear").unwrap();
+    assert_eq!(linear["pytorch"], "torch.nn.Linear");
+    assert_eq!(linear["parameters"], "weight [out_features, in_features], bias [out_features]");
 }
 
 #[test]
@@ -438,7 +459,7 @@ fn bench_prints_the_fields_of_its_peers() {
 #[test]
 fn a_closed_pipe_ends_quietly() {
     let folder = temp();
-    for line in ["ops", "ops --json", "explain", &format!("{TINY} --json")] {
+    for line in ["ops", "ops --json", "layers", "explain", &format!("{TINY} --json")] {
         let words: Vec<&str> = line.split(' ').collect();
         let mut child = gradus(folder.path())
             .args(words)
