@@ -34,6 +34,20 @@ impl Sequential {
         self.layers.push(Box::new(layer));
     }
 
+    /// Puts another layer in the place of layer `i`, which is given back: a new head perhaps. None, and
+    /// nothing is changed, if there is no such place.
+    ///
+    /// ```
+    /// use gradus_nn::{Linear, Relu, seq};
+    /// let mut model = seq![Linear::new(4, 8), Relu, Linear::new(8, 10)];
+    /// assert!(model.replace(2, Linear::new(8, 2)).is_some());
+    /// assert!(model.replace(3, Relu).is_none());
+    /// ```
+    pub fn replace(&mut self, i: usize, layer: impl Layer + 'static) -> Option<Box<dyn Layer>> {
+        let place = self.layers.get_mut(i)?;
+        Some(std::mem::replace(place, Box::new(layer)))
+    }
+
     /// Layer `i`, from 0.
     pub fn get(&self, i: usize) -> Option<&dyn Layer> {
         self.layers.get(i).map(|layer| &**layer)

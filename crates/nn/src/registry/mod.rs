@@ -11,6 +11,7 @@ mod affine;
 mod attention;
 mod convolution;
 mod graph;
+mod models;
 mod norm;
 mod pool;
 mod recurrent;
@@ -220,6 +221,7 @@ pub fn rows() -> &'static [LayerRow] {
             attention::rows(),
             convolution::rows(),
             graph::rows(),
+            models::rows(),
             pool::rows(),
             recurrent::rows(),
             transformer_models::rows(),
