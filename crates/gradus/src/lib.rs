@@ -31,8 +31,11 @@
 //! | decompositions, solvers of equations | [`linalg`] |
 //! | Jacobians, Hessians, per-sample gradients, `vmap` | [`derivatives`] |
 //! | layers, initialisers, optimizers, saved states | [`nn`] |
+//! | whole models: ResNet, LeNet, autoencoders, .. | [`nn::models`] |
+//! | all layers as a table | [`nn::registry`] |
 //! | datasets, file formats, splits, batches | [`data`]; tables (CSV) in [`data::table`] |
 //! | the training loop, callbacks, runs on disk | [`train`] |
+//! | tests of hypotheses, correlations, entropies | [`train::stats`] |
 //! | predictions of a saved run | [`Predictor`] |
 
 // The derive names this crate, also inside it.

@@ -9,7 +9,7 @@ use crate::layers::{Dropout, Embedding, Linear, Lstm};
 use crate::module::{Module, Visitor};
 
 /// The state of the [`Lstm`] between two pieces of a text: `(h, c)`.
-pub type State = (Tensor, Tensor);
+type State = (Tensor, Tensor);
 
 /// A language model: characters (or other tokens) by their ids, an embedding, an LSTM, a linear layer
 /// to the next character.
