@@ -12,7 +12,8 @@ use gradus_nn::{Layer, Linear, ModuleExt, StateDict};
 /// 2, after three batches in training mode; its input and its output in evaluation mode.
 #[test]
 fn a_file_of_pytorch_loads_and_gives_its_outputs() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/resnet_of_pytorch.safetensors");
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/resnet_of_pytorch.safetensors");
     let all = StateDict::load(&file).unwrap();
     let mut state = StateDict::new();
     for (name, value) in all.iter() {
@@ -49,7 +50,8 @@ fn a_file_of_pytorch_loads_and_gives_its_outputs() {
 fn fill<L: Layer>(model: &L) {
     let mut state = StateDict::new();
     let own = model.state_dict().unwrap();
-    let mut names: Vec<&str> = own.names().filter(|n| !n.ends_with("num_batches_tracked")).collect();
+    let mut names: Vec<&str> =
+        own.names().filter(|n| !n.ends_with("num_batches_tracked")).collect();
     names.sort_unstable();
     for (i, name) in names.into_iter().enumerate() {
         let shape = own.get(name).unwrap().shape();

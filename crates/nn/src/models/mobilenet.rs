@@ -95,12 +95,7 @@ impl MobileNetV2 {
 
     /// With the channels times `width` (0.25 to 1.4 in the paper), in multiples of 8.
     pub fn narrow(width: f64, classes: usize) -> MobileNetV2 {
-        let scaled = |channels: usize| eighths(channels as f64 * width);
-        let last = eighths(1280.0 * width.max(1.0));
-        let mut from = scaled(32);
-        let mut features = seq![unit(3, from, 3, 2, 1)];
-        // Expansion, channels, blocks, stride of the first.
-        for (expand, channels, count, stride) in [
+        let groups = [
             (1, 16, 1, 1),
             (6, 24, 2, 2),
             (6, 32, 3, 2),
@@ -108,7 +103,23 @@ impl MobileNetV2 {
             (6, 96, 3, 1),
             (6, 160, 3, 2),
             (6, 320, 1, 1),
-        ] {
+        ];
+        MobileNetV2::of(&groups, width, 1280, classes)
+    }
+
+    /// Of other groups of blocks, each given by its expansion, its channels, how many blocks it has and
+    /// the stride of the first; and of so many channels before the head, 1,280 in the paper.
+    pub fn of(
+        groups: &[(usize, usize, usize, usize)],
+        width: f64,
+        last: usize,
+        classes: usize,
+    ) -> MobileNetV2 {
+        let scaled = |channels: usize| eighths(channels as f64 * width);
+        let last = eighths(last as f64 * width.max(1.0));
+        let mut from = scaled(32);
+        let mut features = seq![unit(3, from, 3, 2, 1)];
+        for &(expand, channels, count, stride) in groups {
             for block in 0..count {
                 let stride = if block == 0 { stride } else { 1 };
                 features.push(Inverted::new(from, scaled(channels), stride, expand));
