@@ -6,29 +6,13 @@ use gradus_core::{Tag, Tensor};
 
 use super::{conv, linear};
 use crate::layer::Layer;
-use crate::layers::{BatchNorm2d, Dropout, Sequential};
+use crate::layers::{BatchNorm2d, Dropout, Relu6, Sequential};
 use crate::module::{Module, Visitor};
 use crate::seq;
 
-/// `min(max(x, 0), 6)`.
-struct Clipped;
-
-impl Module for Clipped {
-    fn walk(&self, _: &mut dyn Visitor) {}
-    fn name(&self) -> &'static str {
-        "ReLU6"
-    }
-}
-
-impl Layer for Clipped {
-    fn forward(&self, x: &Tensor) -> Tensor {
-        x.relu6()
-    }
-}
-
 /// A convolution with its normalisation and activation.
 fn unit(from: usize, to: usize, kernel: usize, stride: usize, groups: usize) -> Sequential {
-    seq![conv(from, to, kernel, stride, groups), BatchNorm2d::new(to), Clipped]
+    seq![conv(from, to, kernel, stride, groups), BatchNorm2d::new(to), Relu6]
 }
 
 /// An inverted residual: more channels, a convolution in each of them, fewer channels again, beside a
