@@ -273,7 +273,10 @@ impl Buffer {
     ///
     /// The write is an effect: it happens exactly once, in order, whether or not anything else
     /// needs `value`, with the next `step` (or a read of this buffer), and not at all if that
-    /// step fails.
+    /// step fails. Of several for one buffer that wait for a step, the last one counts.
+    ///
+    /// Until then a read of something else may compute `value`, but does not write it, so a loop that
+    /// only reads stays small. Inside [`vmap`](crate::derivatives::vmap) it is an error.
     #[track_caller]
     pub fn assign(&self, value: &Tensor) {
         effect::assign(&self.0, "buffer", value, std::panic::Location::caller());

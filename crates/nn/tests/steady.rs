@@ -5,7 +5,9 @@
 
 use gradus_core::{Array, Rng, Tensor, plan_cache, set_threads};
 use gradus_nn::optim::{Adafactor, GroupOptions, Lamb, Muon};
-use gradus_nn::{AdamW, Dropout, Layer, Linear, ModuleExt, Optimizer, Relu, Sgd, seq};
+use gradus_nn::{
+    AdamW, BatchNorm1d, Dropout, Layer, LayerNorm, Linear, ModuleExt, Optimizer, Relu, Sgd, seq,
+};
 
 #[test]
 fn a_steady_step_and_a_steady_prediction_allocate_nothing() {
@@ -16,9 +18,10 @@ fn a_steady_step_and_a_steady_prediction_allocate_nothing() {
     set_threads(1);
     let model = seq![
         Linear::new(20, 16),
+        BatchNorm1d::new(16),
         Relu,
         Dropout::new(0.1),
-        seq![Linear::new(16, 8)],
+        seq![Linear::new(16, 8), LayerNorm::new(8)],
         Linear::new(8, 3)
     ];
     let x = Rng::new(1).uniform([8, 20], 0.0, 1.0).unwrap();

@@ -5,6 +5,7 @@
 
 use std::panic::Location;
 
+use super::norm::ones;
 use super::random::draw;
 use super::{Binary, Dist, Op};
 use crate::error::{Code, Error};
@@ -146,7 +147,7 @@ impl Tensor {
             let error = Error::new(Code::Shape, "drop_path: a scalar has no axis of samples");
             return self.refuse(error);
         }
-        self.dropped("drop_path", p, Shape::new(&vec![1; shape.rank()]).with(0, shape.dim(0)))
+        self.dropped("drop_path", p, ones(shape.rank()).with(0, shape.dim(0)))
     }
 
     /// Dropout for SELU networks: elements become the value of a saturated unit with probability
@@ -203,7 +204,7 @@ impl Tensor {
             let error = Error::new(Code::Shape, text).help("the axes are [batch, channels, ..]");
             return Err(self.refuse(error));
         }
-        Ok(Shape::new(&vec![1; shape.rank()]).with(0, shape.dim(0)).with(1, shape.dim(1)))
+        Ok(ones(shape.rank()).with(0, shape.dim(0)).with(1, shape.dim(1)))
     }
 
     /// [`Tensor::leaky_relu`] with a slope that is drawn for each negative element, uniform in

@@ -12,7 +12,7 @@ use crate::error::{Code, Error};
 use crate::graph::called::called;
 use crate::graph::dtype::DType;
 use crate::graph::recorder;
-use crate::graph::shape::Shape;
+use crate::graph::shape::{MAX_RANK, Shape};
 use crate::tensor::{Operand, Tensor};
 
 /// The last `n` axes of `rank`.
@@ -25,9 +25,14 @@ fn but_channels(rank: usize, batch: bool) -> AxisMask {
     last_axes(rank, rank.saturating_sub(2)) | AxisMask::from(batch)
 }
 
+/// That many axes of size 1.
+pub(super) fn ones(rank: usize) -> Shape {
+    Shape::new([1; MAX_RANK].get(..rank).unwrap_or(&[1; MAX_RANK]))
+}
+
 /// `[channels]` as it broadcasts along axis 1 of a tensor of that rank.
 fn wide(rank: usize, channels: usize) -> Shape {
-    Shape::new(&vec![1; rank]).with(1, channels)
+    ones(rank).with(1, channels)
 }
 
 impl Tensor {
