@@ -47,10 +47,13 @@ pub use mode::{
     eager, evaluation, inference, is_sampling, is_training, no_grad, sampling, training,
 };
 pub use ops::conv::{ConvOptions, ConvTransposeOptions, Padding};
+pub use ops::grid::{GridMode, GridPadding};
 pub use ops::join::Meshgrid;
 pub use ops::masks::Unique;
 pub use ops::pad::Pad;
+pub use ops::patches::Patches;
 pub use ops::pool::{OutSizes, Pool};
+pub use ops::resize::{Interpolation, Resize};
 pub use ops::scatter::ScatterReduce;
 pub use ops::update::{Pointwise, Rule, UpdateGroup};
 pub use ops::{Bag, Contracted, CustomOp, Meta, Number, Quantile, checkpoint, custom_gradient};

@@ -52,7 +52,9 @@ pub use gradus_core::{
     set_split_all, set_threads, snapshot, span, step, sync, threads, training,
 };
 pub use gradus_core::{Bag, is_sampling, sampling};
-pub use gradus_core::{OutSizes, Pool, Sizes};
+pub use gradus_core::{
+    GridMode, GridPadding, Interpolation, OutSizes, Patches, Pool, Resize, Sizes,
+};
 
 /// Derivatives as functions of functions (`grad`, `jvp`, `hessian`, `vmap`, ..), and for all
 /// parameters of a model (`of_model`).

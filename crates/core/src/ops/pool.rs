@@ -316,18 +316,29 @@ pub(crate) fn adaptive<const N: usize>(
     sizes: OutSizes<N>,
 ) -> Result<(Shape, [Windows; 3])> {
     image(what, shape, N)?;
+    let mut to = [0; N];
+    for (i, (to, size)) in to.iter_mut().zip(sizes.0).enumerate() {
+        *to = size.unwrap_or(shape.dim(shape.rank() - N + i));
+    }
+    shared_out(what, shape, &to)
+}
+
+/// The same for sizes that are known, of a shape that has them all.
+pub(crate) fn shared_out(
+    what: &str,
+    shape: &Shape,
+    sizes: &[usize],
+) -> Result<(Shape, [Windows; 3])> {
     let (mut out, mut made) = (*shape, [Windows::NONE; 3]);
-    for (i, to) in sizes.0.iter().enumerate() {
-        let axis = shape.rank() - N + i;
-        let size = shape.dim(axis);
-        let to = to.unwrap_or(size);
+    for (i, &to) in sizes.iter().enumerate() {
+        let back = sizes.len() - 1 - i;
+        let size = shape.last(back);
         let even = size.checked_div(to).filter(|even| even * to == size);
-        let slot = 3 - N + i;
-        made[slot] = match even.and_then(|even| u16::try_from(even).ok()) {
-            Some(kernel) => Windows { kernel, stride: kernel, ..Windows::NONE },
-            None => Windows::ADAPTIVE,
+        made[2 - back] = match even.and_then(|even| u16::try_from(even).ok()) {
+            Some(kernel) if kernel > 0 => Windows { kernel, stride: kernel, ..Windows::NONE },
+            _ => Windows::ADAPTIVE,
         };
-        out = out.with(axis, to);
+        out = out.with(shape.rank() - 1 - back, to);
     }
     out.check(what)?;
     Ok((out, made))

@@ -17,6 +17,7 @@ mod pool;
 mod recurrent;
 mod regular;
 mod samples;
+mod spatial;
 mod transformer_models;
 
 use std::sync::{Arc, LazyLock};
@@ -224,6 +225,7 @@ pub fn rows() -> &'static [LayerRow] {
             models::rows(),
             pool::rows(),
             recurrent::rows(),
+            spatial::rows(),
             transformer_models::rows(),
             norm::rows(),
             activation::rows(),

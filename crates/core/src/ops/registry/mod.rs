@@ -30,6 +30,7 @@ mod recurrent;
 mod reduction;
 mod scan;
 mod sort;
+mod spatial;
 mod statistics;
 mod subscript;
 
@@ -182,6 +183,7 @@ pub fn rows() -> &'static [OpRow] {
             scan::rows(),
             order::rows(),
             pooling::rows(),
+            spatial::rows(),
             product::rows(),
             contraction::rows(),
             attention::rows(),

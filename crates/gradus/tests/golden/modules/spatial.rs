@@ -6,8 +6,10 @@ use crate::ops::spatial::{avg_options, lp_options, max_options, out_sizes, sizes
 use gradus::Sizes;
 use gradus::nn::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool1d, AdaptiveMaxPool2d,
-    AdaptiveMaxPool3d, AvgPool1d, AvgPool2d, AvgPool3d, LpPool1d, LpPool2d, LpPool3d, MaxPool1d,
-    MaxPool2d, MaxPool3d,
+    AdaptiveMaxPool3d, AvgPool1d, AvgPool2d, AvgPool3d, CircularPad1d, CircularPad2d,
+    CircularPad3d, ConstantPad1d, ConstantPad2d, ConstantPad3d, LpPool1d, LpPool2d, LpPool3d,
+    Margins, MaxPool1d, MaxPool2d, MaxPool3d, ReflectionPad1d, ReflectionPad2d, ReflectionPad3d,
+    ReplicationPad1d, ReplicationPad2d, ReplicationPad3d, ZeroPad1d, ZeroPad2d, ZeroPad3d,
 };
 
 /// Calls builder methods for the arguments that are given.
@@ -63,6 +65,18 @@ macro_rules! lp_pool {
     }};
 }
 
+/// One number, or one a side.
+fn margins<const N: usize, const M: usize>(c: &Call) -> Result<Margins<N>, String>
+where
+    Margins<N>: From<[isize; M]>,
+{
+    let given = c.named("padding").integers()?;
+    Ok(match given.as_slice() {
+        [one] => Margins::from(*one),
+        each => Margins::from(<[isize; M]>::try_from(each).map_err(|e| e.to_string())?),
+    })
+}
+
 /// A layer of this family.
 pub(super) fn make(name: &str, c: &Call) -> Result<Option<Made>, String> {
     let to = || c.named("output_size");
@@ -82,6 +96,30 @@ pub(super) fn make(name: &str, c: &Call) -> Result<Option<Made>, String> {
         "AdaptiveMaxPool1d" => Made::layer(AdaptiveMaxPool1d::new(out_sizes::<1>(&to())?)),
         "AdaptiveMaxPool2d" => Made::layer(AdaptiveMaxPool2d::new(out_sizes::<2>(&to())?)),
         "AdaptiveMaxPool3d" => Made::layer(AdaptiveMaxPool3d::new(out_sizes::<3>(&to())?)),
+        "ZeroPad1d" => Made::layer(ZeroPad1d::new(margins::<1, 2>(c)?)),
+        "ZeroPad2d" => Made::layer(ZeroPad2d::new(margins::<2, 4>(c)?)),
+        "ZeroPad3d" => Made::layer(ZeroPad3d::new(margins::<3, 6>(c)?)),
+        "ReflectionPad1d" => Made::layer(ReflectionPad1d::new(margins::<1, 2>(c)?)),
+        "ReflectionPad2d" => Made::layer(ReflectionPad2d::new(margins::<2, 4>(c)?)),
+        "ReflectionPad3d" => Made::layer(ReflectionPad3d::new(margins::<3, 6>(c)?)),
+        "ReplicationPad1d" => Made::layer(ReplicationPad1d::new(margins::<1, 2>(c)?)),
+        "ReplicationPad2d" => Made::layer(ReplicationPad2d::new(margins::<2, 4>(c)?)),
+        "ReplicationPad3d" => Made::layer(ReplicationPad3d::new(margins::<3, 6>(c)?)),
+        "CircularPad1d" => Made::layer(CircularPad1d::new(margins::<1, 2>(c)?)),
+        "CircularPad2d" => Made::layer(CircularPad2d::new(margins::<2, 4>(c)?)),
+        "CircularPad3d" => Made::layer(CircularPad3d::new(margins::<3, 6>(c)?)),
+        "ConstantPad1d" => {
+            let value = c.named("value").real()?;
+            Made::layer(ConstantPad1d::new(margins::<1, 2>(c)?, value))
+        }
+        "ConstantPad2d" => {
+            let value = c.named("value").real()?;
+            Made::layer(ConstantPad2d::new(margins::<2, 4>(c)?, value))
+        }
+        "ConstantPad3d" => {
+            let value = c.named("value").real()?;
+            Made::layer(ConstantPad3d::new(margins::<3, 6>(c)?, value))
+        }
         _ => None,
     })
 }

@@ -1,21 +1,10 @@
 //! Functions and layers that Gradus does not have, or not in a form that can be compared, and why.
 
 /// Name of PyTorch's function and the reason.
-pub(super) const REASONS: &[(&str, &str)] = &[
-    ("affine_grid", "sampling of images is not built yet"),
-    ("fold", "patches of images are not built yet"),
-];
+pub(super) const REASONS: &[(&str, &str)] = &[];
 
 /// Parts of the names of functions of networks and of layers, in lower case, and the reason.
-const KINDS: &[(&str, &str)] = &[
-    ("pad", "padding is not built yet"),
-    ("interpolate", "resizing of images is not built yet"),
-    ("upsample", "resizing of images is not built yet"),
-    ("grid_sample", "sampling of images is not built yet"),
-    ("shuffle", "rearranging pixels and channels is not built yet"),
-    ("unfold", "patches of images are not built yet"),
-    ("dropout", "a draw of random numbers is compared with nothing"),
-];
+const KINDS: &[(&str, &str)] = &[("dropout", "a draw of random numbers is compared with nothing")];
 
 /// Why there is no function or layer of that name.
 pub(crate) fn missing(name: &str) -> &'static str {

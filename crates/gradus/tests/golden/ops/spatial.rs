@@ -1,7 +1,9 @@
 //! Pooling, padding, resizing, sampling and patches of images.
 
 use crate::harness::{Arg, Call, Family::*, Line, Out, one};
-use gradus::{OutSizes, Pool, Sizes, Tensor};
+use gradus::{
+    GridMode, GridPadding, Interpolation, OutSizes, Patches, Pool, Resize, Sizes, Tensor,
+};
 
 /// One size an axis, or one for all.
 pub(crate) fn sizes<const N: usize>(arg: &Arg) -> Result<Sizes<N>, String> {
@@ -136,6 +138,76 @@ macro_rules! pools {
     }};
 }
 
+/// Size or factor.
+pub(crate) fn target(size: &Arg, factor: &Arg) -> Result<Resize, String> {
+    if size.is_none() {
+        return Ok(match factor {
+            Arg::List(v) => {
+                Resize::by_each(v.iter().map(Arg::real).collect::<Result<Vec<_>, String>>()?)
+            }
+            one => Resize::by(one.real()?),
+        });
+    }
+    let each = size.integers()?.into_iter().map(|n| usize::try_from(n).map_err(|e| e.to_string()));
+    Ok(Resize::to(each.collect::<Result<Vec<_>, String>>()?))
+}
+
+pub(crate) fn interpolation(mode: &Arg) -> Result<Interpolation, String> {
+    Ok(match mode {
+        Arg::None => Interpolation::Nearest,
+        Arg::Text(mode) => match mode.as_str() {
+            "nearest" => Interpolation::Nearest,
+            "nearest-exact" => Interpolation::NearestExact,
+            "linear" | "bilinear" | "trilinear" => Interpolation::Linear,
+            "bicubic" => Interpolation::Cubic,
+            "area" => Interpolation::Area,
+            other => return Err(format!("the mode {other}")),
+        },
+        _ => return Err("a mode that is no text".into()),
+    })
+}
+
+fn interpolate(c: &Call) -> Out {
+    let mode = interpolation(&c.get(2, "mode"))?;
+    let mut how = target(&c.get(0, "size"), &c.get(1, "scale_factor"))?.mode(mode);
+    if let Arg::Truth(yes) = c.get(3, "align_corners") {
+        how = how.align_corners(yes);
+    }
+    one(c.x()?.interpolate(how.recompute_scale_factor(c.flag(4, "recompute_scale_factor"))))
+}
+
+fn grid_sample(c: &Call) -> Out {
+    let mode = match c.get(1, "mode") {
+        Arg::Text(mode) if mode == "nearest" => GridMode::Nearest,
+        Arg::Text(mode) if mode == "bicubic" => GridMode::Bicubic,
+        _ => GridMode::Bilinear,
+    };
+    let padding = match c.get(2, "padding_mode") {
+        Arg::Text(mode) if mode == "border" => GridPadding::Border,
+        Arg::Text(mode) if mode == "reflection" => GridPadding::Reflection,
+        _ => GridPadding::Zeros,
+    };
+    let grid = c.get(0, "grid").tensor()?;
+    one(c.x()?.grid_sample(&grid, mode, padding, c.flag(3, "align_corners")))
+}
+
+/// Kernel, dilation, padding and stride from argument number `first` on.
+fn patches(c: &Call, first: usize) -> Result<Patches, String> {
+    let mut patches = Patches::new(sizes::<2>(&c.get(first, "kernel_size"))?);
+    let (dilation, padding) = (c.get(first + 1, "dilation"), c.get(first + 2, "padding"));
+    let stride = c.get(first + 3, "stride");
+    if given(&dilation) {
+        patches = patches.dilation(sizes::<2>(&dilation)?);
+    }
+    if given(&padding) {
+        patches = patches.padding(sizes::<2>(&padding)?);
+    }
+    if given(&stride) {
+        patches = patches.stride(sizes::<2>(&stride)?);
+    }
+    Ok(patches)
+}
+
 /// How PyTorch's functions of this family are written here.
 pub(crate) fn lines() -> Vec<Line> {
     let own: Vec<Line> = vec![
@@ -146,6 +218,25 @@ pub(crate) fn lines() -> Vec<Line> {
         ("lp_pool2d", Sums, |c| {
             let (p, pool) = lp_options::<2>(c)?;
             one(c.x()?.lp_pool2d(p, pool))
+        }),
+        ("nn.functional.interpolate", Sums, interpolate),
+        ("nn.functional.upsample_nearest", Sums, |c| {
+            one(c.x()?.interpolate(target(&c.get(0, "size"), &c.get(1, "scale_factor"))?))
+        }),
+        ("nn.functional.upsample_bilinear", Sums, |c| {
+            let how = target(&c.get(0, "size"), &c.get(1, "scale_factor"))?;
+            one(c.x()?.interpolate(how.mode(Interpolation::Linear).align_corners(true)))
+        }),
+        ("nn.functional.grid_sample", Sums, grid_sample),
+        ("affine_grid", Sums, |c| {
+            let size: Vec<usize> =
+                c.get(0, "size").integers()?.into_iter().map(|n| n as usize).collect();
+            one(c.x()?.affine_grid(size, c.flag(1, "align_corners")))
+        }),
+        ("nn.functional.unfold", Sums, |c| one(c.x()?.unfold2d(patches(c, 0)?))),
+        ("fold", Sums, |c| {
+            let size = sizes::<2>(&c.get(0, "output_size"))?;
+            one(c.x()?.fold2d(size, patches(c, 1)?))
         }),
     ];
     [
