@@ -151,16 +151,15 @@ impl Tensor {
         } else {
             self.pad([pw, pw, ph, ph], Pad::Constant(0.0))
         };
-        let (before, _) = shape.dims().split_at(shape.rank() - 2);
-        let outer = before.iter().product();
+        let outer = shape.dims().iter().rev().skip(2).product();
         let columns = x
             .index_select(-2, &h.index())
             .index_select(-1, &w.index())
             .reshape_to([outer, h.kernel, h.count, w.kernel, w.count])
             .permute([0, 1, 3, 2, 4]);
-        let (channels, batch) = (shape.last(2), before.split_last().map_or(&[][..], |(_, b)| b));
-        let rows = channels * h.kernel * w.kernel;
-        columns.reshape_to([batch, &[rows, h.count * w.count]].concat())
+        let rows = shape.last(2) * h.kernel * w.kernel;
+        let out = Shape::from([rows, h.count * w.count]);
+        columns.reshape_to(if shape.rank() == 4 { out.insert(0, shape.dim(0)) } else { out })
     }
 
     /// The sum of patches in an image: `[batch, channels * kernel_h * kernel_w, patches]` becomes
@@ -218,7 +217,7 @@ impl Tensor {
         let x = add(&x, 2, &w.index(), wide);
         let x = add(&x, 1, &h.index(), wide.with(1, h.padded()));
         let x = x.narrow(1, h.padding, h.size).narrow(2, w.padding, w.size);
-        let before: &[usize] = if rank == 3 { &[batch, channels] } else { &[channels] };
-        x.reshape_to([before, &[h.size, w.size]].concat())
+        let out = Shape::from([channels, h.size, w.size]);
+        x.reshape_to(if rank == 3 { out.insert(0, batch) } else { out })
     }
 }

@@ -4,6 +4,8 @@
 //! weights, which are computed with the rest of the plan. So gradients of every order are those of
 //! picking and multiplying.
 
+use smallvec::SmallVec;
+
 use crate::error::{Code, Error, Result};
 use crate::graph::called::called;
 use crate::graph::dtype::DType;
@@ -136,7 +138,7 @@ struct Line {
 
 impl Resize {
     /// The axes of an image of this shape.
-    fn lines(&self, shape: &Shape) -> Result<Vec<Line>> {
+    fn lines(&self, shape: &Shape) -> Result<SmallVec<[Line; 3]>> {
         let what = "interpolate";
         let wrong = |text: String| Error::new(Code::Argument, format!("{what}: {text}"));
         let rank = shape.rank().saturating_sub(2);
@@ -156,7 +158,7 @@ impl Resize {
             return Err(wrong(format!("{count} sizes for the {rank} axes of pixels of {shape}")));
         }
         let of = |i: usize| if count == 1 { 0 } else { i };
-        let mut lines = Vec::with_capacity(rank);
+        let mut lines = SmallVec::new();
         for i in 0..rank {
             let (axis, from) = (i + 2, shape.dim(i + 2));
             let (to, given) = match self.target {
@@ -217,9 +219,9 @@ impl Tensor {
             return self.areas(&lines);
         }
         // Axes that shrink first: less to do for the others.
-        let (shrink, grow): (Vec<Line>, Vec<Line>) = lines.iter().partition(|l| l.to < l.from);
         let mut out = self.clone();
-        for line in shrink.iter().chain(grow.iter().rev()) {
+        let (shrink, grow) = (|l: &&Line| l.to < l.from, |l: &&Line| l.to >= l.from);
+        for line in lines.iter().filter(shrink).chain(lines.iter().rev().filter(grow)) {
             out = match how.mode {
                 Interpolation::Nearest => out.nearest(line, false),
                 Interpolation::NearestExact => out.nearest(line, true),
@@ -233,7 +235,7 @@ impl Tensor {
     #[track_caller]
     fn areas(&self, lines: &[Line]) -> Tensor {
         let shape = self.peek().shape;
-        let sizes: Vec<usize> = lines.iter().map(|l| l.to).collect();
+        let sizes: SmallVec<[usize; 3]> = lines.iter().map(|l| l.to).collect();
         match pool::shared_out("interpolate", &shape, &sizes) {
             Ok((shape, windows)) => {
                 let (kind, rank) = (Pooling::Mean(Divisor::Inside), lines.len() as u8);
