@@ -72,8 +72,11 @@ where
 {
     let given = c.named("padding").integers()?;
     Ok(match given.as_slice() {
-        [one] => Margins::from(*one),
-        each => Margins::from(<[isize; M]>::try_from(each).map_err(|e| e.to_string())?),
+        [one] => <Margins<N> as From<isize>>::from(*one),
+        each => {
+            let each = <[isize; M]>::try_from(each).map_err(|e| e.to_string())?;
+            <Margins<N> as From<[isize; M]>>::from(each)
+        }
     })
 }
 
