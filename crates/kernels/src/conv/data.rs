@@ -3,6 +3,7 @@
 //!
 //! All of this depends on the shape alone: on no thread, and on no instruction set.
 
+use super::strip::Slot;
 use super::tile::{Kernels, Pad};
 use super::volume;
 
@@ -83,6 +84,8 @@ pub(super) struct Field {
     parts: usize,
     batch: usize,
     channels: usize,
+    /// Rows of the copy have every so many elements side by side, then the ones between.
+    split: usize,
     /// Distances where the kernel reads.
     strides: [usize; 3],
     channel: usize,
@@ -90,7 +93,8 @@ pub(super) struct Field {
 }
 
 impl Field {
-    /// Data `[batch, all, dims]`, of which pieces read `channels` channels at a time.
+    /// Data `[batch, all, dims]`, of which pieces read `channels` channels at a time; `narrow` if
+    /// they read whole registers, of places side by side.
     pub(super) fn new(
         src: *const f32,
         batch: usize,
@@ -98,6 +102,7 @@ impl Field {
         channels: usize,
         dims: [usize; 3],
         axes: [Axis; 3],
+        narrow: bool,
     ) -> Field {
         let src_channel = volume(dims);
         let spans = axes.map(|a| a.span());
@@ -105,7 +110,8 @@ impl Field {
         let fits = (0..3)
             .all(|i| low[i] >= 0 && low[i] as usize + axes[i].extent(axes[i].places) <= dims[i]);
         // Channels that many pages apart share few places of the L1 cache.
-        let in_place = fits && (!src_channel.is_multiple_of(512) || channels <= 4);
+        let in_place = fits && !narrow && (!src_channel.is_multiple_of(512) || channels <= 4);
+        let split = if narrow { axes[2].step } else { 1 };
         let cut = (0..2).find(|&i| axes[i].places > 1).unwrap_or(2);
         let places = volume(axes.map(|a| a.places));
         let row = places.checked_div(axes[cut].places).unwrap_or(0).max(1);
@@ -113,6 +119,7 @@ impl Field {
         let padded = |len: usize| {
             let mut sizes: [usize; 3] = std::array::from_fn(|i| axes[i].extent(axes[i].places));
             sizes[cut] = axes[cut].extent(len);
+            sizes[2] = sizes[2].next_multiple_of(split);
             sizes
         };
         // An odd number of cache lines, so that channels lie in different places of the L1 cache.
@@ -151,6 +158,7 @@ impl Field {
             parts: batch.div_ceil(together),
             batch,
             channels,
+            split,
             strides,
             channel,
             image,
@@ -221,9 +229,92 @@ impl Field {
                 dst: copy.wrapping_add(image * self.image),
             };
             // SAFETY: the contract.
-            unsafe { (kernels.pad)(&pad) };
+            unsafe {
+                match self.split {
+                    1 => (kernels.pad)(&pad),
+                    _ => self.split(&pad),
+                }
+            }
         }
         copy.cast_const()
+    }
+
+    /// The copy with split rows.
+    ///
+    /// # Safety
+    /// As for [`Field::load`].
+    unsafe fn split(&self, p: &Pad) {
+        let inside = |i: isize, n: usize| usize::try_from(i).ok().filter(|&i| i < n);
+        for c in 0..p.channels {
+            for d in 0..p.sizes[0] {
+                for h in 0..p.sizes[1] {
+                    let z = inside(p.from[0] + d as isize, p.dims[0]);
+                    let y = inside(p.from[1] + h as isize, p.dims[1]);
+                    let to = c * p.channel + d * p.strides[0] + h * p.strides[1];
+                    let dst = p.dst.wrapping_add(to);
+                    let row = z.zip(y).map(|(z, y)| {
+                        p.src.wrapping_add(c * p.src_channel + (z * p.dims[1] + y) * p.dims[2])
+                    });
+                    for r in 0..self.split {
+                        let dst = dst.wrapping_add(r * (self.strides[1] / self.split));
+                        for (q, at) in (r..p.sizes[2]).step_by(self.split).enumerate() {
+                            let w = inside(p.from[2] + at as isize, p.dims[2]);
+                            // SAFETY: the contract.
+                            unsafe {
+                                *dst.wrapping_add(q) =
+                                    row.zip(w).map_or(0.0, |(row, w)| *row.wrapping_add(w));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Slots of the largest unit, of at most `width` places.
+    pub(super) fn most_slots(&self, width: usize) -> usize {
+        let unit = self.unit(0);
+        let row = if self.cut == 2 { unit.len } else { self.axes[2].places };
+        (unit.images * unit.each).checked_div(row).unwrap_or(0) * row.div_ceil(width)
+    }
+
+    /// The places of a unit as slots of at most `width`, and where they are in the result: as in
+    /// [`Field::positions`]. Returns how many.
+    ///
+    /// # Safety
+    /// There is room for [`Field::most_slots`].
+    pub(super) unsafe fn slots(
+        &self,
+        unit: &Unit,
+        width: usize,
+        image: usize,
+        start: [usize; 3],
+        steps: [usize; 3],
+        slots: *mut Slot,
+    ) -> usize {
+        let mut counts = self.axes.map(|a| a.places);
+        counts[self.cut] = unit.len;
+        let mut count = 0;
+        for i in 0..unit.images {
+            for d in 0..counts[0] {
+                for h in 0..counts[1] {
+                    let from = i * self.image
+                        + d * self.axes[0].step * self.strides[0]
+                        + h * self.axes[1].step * self.strides[1];
+                    let to = i * image + start.iter().sum::<usize>() + d * steps[0] + h * steps[1];
+                    for w in (0..counts[2]).step_by(width) {
+                        let len = (counts[2] - w).min(width);
+                        // SAFETY: the contract.
+                        unsafe {
+                            *slots.wrapping_add(count) =
+                                Slot { from: from + w, to: to + w * steps[2], len };
+                        }
+                        count += 1;
+                    }
+                }
+            }
+        }
+        count
     }
 
     /// The offsets of a unit's places, in order.
@@ -273,7 +364,11 @@ impl Field {
     /// There is room for so many numbers.
     pub(super) unsafe fn taps(&self, channels: usize, mut to: *mut usize) {
         let at = |axis: usize, j: usize| {
-            (self.axes[axis].tap(j) - self.low[axis]) as usize * self.strides[axis]
+            let at = (self.axes[axis].tap(j) - self.low[axis]) as usize;
+            if axis == 2 && self.split > 1 {
+                return at % self.split * (self.strides[1] / self.split) + at / self.split;
+            }
+            at * self.strides[axis]
         };
         for c in 0..channels {
             for d in 0..self.axes[0].taps {

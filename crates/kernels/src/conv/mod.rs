@@ -13,16 +13,20 @@
 //!
 //! Layouts are converted apart from the kernel: `data` pads the operand that is read by offsets (or
 //! finds that it can be read where it is) and cuts places into units; results are turned back where
-//! they are stored. `products` does forward and input, `weight` the gradient for the weight.
+//! they are stored. `products` does forward and input, `weight` the gradient for the weight. With few
+//! output channels most lanes would be empty: there `narrow` has places in the lanes (`strip`).
 //!
 //! **Bits.** Equal for any number of threads and for AVX2 and AVX-512. Taps are cut into blocks of
 //! 512, each one chain of fused multiply-adds from 0 in the order of channels, then places; blocks
 //! are added in order. For the weight, places come in units (parts of an image, or several images)
-//! that the shape fixes, and units in at most 16 chunks whose sums are added in order.
+//! that the shape fixes, and units in at most 16 chunks whose sums are added in order; with few
+//! output channels a unit is summed in 16 lanes, which are added up in a fixed tree at the end.
 //! What is padded is a zero that takes part: zero times infinity is NaN.
 
 mod data;
+mod narrow;
 mod products;
+mod strip;
 mod tile;
 mod weight;
 

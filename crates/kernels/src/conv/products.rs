@@ -1,14 +1,20 @@
 //! The forward pass and the gradient for the input: places by output channels.
 
 use super::data::{Axis, Field, Room, Unit, part};
+use super::narrow::Narrow;
+use super::strip::NARROW;
 use super::tile::{BLOCK, Kernels, OWN, SHARED, Tile, Turn, with_scratch};
 use super::{Geometry, volume};
 use crate::gemm::pack::Pack;
+use crate::gemm::simd::prefetch;
 use crate::memory::Shared;
 use crate::pool::{self, PiecePanicked};
 
 /// Places whose results are kept near until they are turned and stored.
 const NEAR: usize = 64;
+
+/// Elements of a cache line.
+const LINE: usize = 16;
 
 /// What both passes have in common: data by offsets, times packed weights.
 struct Product<'a> {
@@ -47,9 +53,10 @@ pub(super) unsafe fn forward(
         first: -(g.before[i] as isize),
         delta: g.dilation[i] as isize,
     });
+    let narrow = g.outputs / g.groups <= NARROW;
     let product = Product {
         kernels,
-        field: Field::new(x, g.batch, g.inputs, channels, g.x, axes),
+        field: Field::new(x, g.batch, g.inputs, channels, g.x, axes, narrow),
         groups: g.groups,
         taps: channels * volume(g.kernel),
         channels,
@@ -61,6 +68,15 @@ pub(super) unsafe fn forward(
         work: g.work(),
     };
     let taps = product.taps;
+    if narrow {
+        let outs = product.outs;
+        // SAFETY: the contract.
+        let weight = |group: usize, f: usize, tap: usize| unsafe {
+            *w.wrapping_add((group * outs + f) * taps + tap)
+        };
+        // SAFETY: the contract.
+        return unsafe { product.narrow().run(&weight) };
+    }
     // The weight's rows are taps in the order that is wanted; they only have to be turned.
     let pack = |group: usize, first: usize, count: usize, width: usize, dst: *mut f32| {
         let pack = Pack {
@@ -137,9 +153,10 @@ unsafe fn residue(
         delta: -((every[i] * g.dilation[i] / g.stride[i]) as isize),
     });
     let window: [usize; 3] = axes.map(|a: Axis| a.taps);
+    let narrow = outs <= NARROW && volume(window) > 0;
     let product = Product {
         kernels,
-        field: Field::new(dy, g.batch, g.outputs, channels, g.y, axes),
+        field: Field::new(dy, g.batch, g.outputs, channels, g.y, axes, narrow),
         groups: g.groups,
         taps: channels * volume(window),
         channels,
@@ -151,6 +168,18 @@ unsafe fn residue(
         work: g.work() / phases,
     };
     let all = volume(g.kernel);
+    if narrow {
+        let weight = |group: usize, c: usize, tap: usize| {
+            let (f, tap) = (tap / volume(window), tap % volume(window));
+            let j = [tap / (window[1] * window[2]), tap / window[2] % window[1], tap % window[2]];
+            let k: [usize; 3] = std::array::from_fn(|i| first[i] + j[i] * every[i]);
+            let at = (k[0] * g.kernel[1] + k[1]) * g.kernel[2] + k[2];
+            // SAFETY: the contract.
+            unsafe { *w.wrapping_add(((group * channels + f) * outs + c) * all + at) }
+        };
+        // SAFETY: the contract.
+        return unsafe { product.narrow().run(&weight) };
+    }
     let pack = |group: usize, first_out: usize, count: usize, width: usize, dst: *mut f32| {
         let mut to = dst;
         for f in 0..channels {
@@ -178,7 +207,14 @@ unsafe fn residue(
 /// a row of the copy, and where to.
 type PackWeights<'a> = &'a dyn Fn(usize, usize, usize, usize, *mut f32);
 
-impl Product<'_> {
+impl<'a> Product<'a> {
+    /// The same with places in the lanes.
+    fn narrow(self) -> Narrow<'a> {
+        let Product { kernels, field, groups, taps, channels, outs, out, dims, start, step, work } =
+            self;
+        Narrow { kernels, field, groups, taps, channels, outs, out, dims, start, step, work }
+    }
+
     /// First register and registers of a panel.
     fn panel(&self, p: usize) -> (usize, usize) {
         let vectors = self.outs.div_ceil(self.kernels.lanes);
@@ -274,6 +310,8 @@ impl Product<'_> {
             for place in (0..count).step_by(NEAR) {
                 let places = (count - place).min(NEAR);
                 let slivers = places.div_ceil(kernels.rows);
+                let channels = width.min(self.outs - channel);
+                self.expect(p, place, places, channel, channels);
                 let mut tap = 0;
                 loop {
                     let taps = (self.taps - tap).min(BLOCK);
@@ -297,9 +335,24 @@ impl Product<'_> {
                         break;
                     }
                 }
-                let channels = width.min(self.outs - channel);
                 // SAFETY: the contract.
                 unsafe { self.store(p, place, places, channel, channels, width) };
+            }
+        }
+    }
+
+    /// Asks for the lines of the result that will be stored: each channel is another page.
+    fn expect(&self, p: &Piece, place: usize, places: usize, channel: usize, channels: usize) {
+        if !p.dense {
+            return;
+        }
+        let plane = volume(self.dims);
+        let (i, at) = (place / p.unit.each, place % p.unit.each);
+        let first = ((p.unit.image + i) * self.groups + p.group) * self.outs + channel;
+        let out = self.out.wrapping_add(first * plane + p.unit.first + at);
+        for f in 0..channels {
+            for line in (0..places + LINE).step_by(LINE) {
+                prefetch(out.wrapping_add(f * plane + line));
             }
         }
     }

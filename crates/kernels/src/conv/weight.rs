@@ -1,6 +1,8 @@
 //! The gradient for the weight: elements of the window by output channels, summed over places.
 
 use super::data::{Axis, Field, Room, part};
+use super::narrow;
+use super::strip::NARROW;
 use super::tile::{BLOCK, Kernels, OWN, SHARED, Tile, Turn, with_scratch};
 use super::{Geometry, volume};
 use crate::gemm::pack::Pack;
@@ -36,9 +38,14 @@ pub(super) unsafe fn weight(
         first: -(g.before[i] as isize),
         delta: g.dilation[i] as isize,
     });
+    if outs <= NARROW {
+        let field = Field::new(x, g.batch, g.inputs, channels, g.x, axes, true);
+        // SAFETY: the contract.
+        return unsafe { narrow::weight(kernels, g, &field, dy, dw) };
+    }
     let blocks = channels.div_ceil((ROWS / window).max(1));
     let block = channels.div_ceil(blocks);
-    let field = Field::new(x, g.batch, g.inputs, block, g.x, axes);
+    let field = Field::new(x, g.batch, g.inputs, block, g.x, axes, false);
     let units = field.units();
     // Not from this machine's panels: the sums must be the same on all of them.
     let chunks = (PIECES / (g.groups * blocks * outs.div_ceil(PANEL))).clamp(1, units);

@@ -42,7 +42,7 @@ pub(crate) trait Simd: Copy {
 
 /// Asks for the cache line at `p`; any address is allowed.
 #[inline(always)]
-pub(super) fn prefetch(p: *const f32) {
+pub(crate) fn prefetch(p: *const f32) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: SSE is part of x86-64, and a prefetch of any address is allowed.
     unsafe {
