@@ -155,11 +155,14 @@ unsafe fn dot<S: Simd, const MR: usize, const NV: usize>(t: &Dots) {
     }
 }
 
+/// A tile of so many channels and registers.
+type StripFn = unsafe fn(&Strip);
+
 /// The kernels of an instruction set.
 pub(super) struct Strips {
     pub(super) lanes: usize,
     /// For 1 to [`NARROW`] channels: the kernel, and registers a row.
-    pub(super) strips: [(unsafe fn(&Strip), usize); NARROW],
+    pub(super) strips: [(StripFn, usize); NARROW],
     pub(super) dots: unsafe fn(&Dots),
 }
 
