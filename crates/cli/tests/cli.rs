@@ -156,8 +156,8 @@ fn every_optimizer_activation_and_schedule_trains() {
     let folder = temp();
     for options in [
         "--optimizer adamw --activation gelu --schedule constant",
-        "--optimizer sgd --activation tanh --patience 0",
-        "--optimizer adam --activation sigmoid --batch-size 64",
+        "--optimizer sgd --activation tanh --patience 0 --schedule one-cycle",
+        "--optimizer adam --activation sigmoid --batch-size 64 --schedule plateau",
         "--layers none",
     ] {
         let line = format!("train digits --layers 8 --epochs 1 --json {options}");

@@ -6,7 +6,7 @@ use crate::harness::{Outcome, Report, close, guarded, text};
 use crate::store::{Files, index};
 use gradus::Array;
 use gradus::nn::init::{self, Fan, Nonlinearity};
-use gradus::nn::{Embedding, Linear, ModuleExt};
+use gradus::nn::{Conv2d, Embedding, Linear, Lstm, ModuleExt};
 use serde_json::Value;
 use std::path::Path;
 
@@ -197,12 +197,16 @@ fn default(case: &Value) -> Result<Outcome, String> {
         let weight = Embedding::new(300, 100).weight.get().map_err(|e| e.to_string())?;
         return moments_follow(&weight.to_f64(), &case["mean"], &case["std"]);
     }
-    let layer = match (module.split('(').next(), numbers.as_slice()) {
-        (Some("Linear"), &[a, b]) => Linear::new(a, b),
+    let parameters = match (module.split('(').next(), numbers.as_slice()) {
+        (Some("Linear"), &[a, b]) => Linear::new(a, b).named_parameters(),
+        // The digit of the name is a number too.
+        (Some("Conv2d"), &[_, a, b, k]) => Conv2d::new(a, b, k).named_parameters(),
+        (Some("LSTM"), &[a, b]) => Lstm::new(a, b).named_parameters(),
         _ => return Ok(Outcome::OutOfScope("Gradus has no such layer".into())),
     };
-    for (name, param) in layer.named_parameters() {
-        let bound = case[format!("{name}_bound")].as_f64().ok_or("no bound")?;
+    for (name, param) in parameters {
+        let what = if name.starts_with("bias") { "bias_bound" } else { "weight_bound" };
+        let bound = case[what].as_f64().ok_or("no bound")?;
         let values = param.get().map_err(|e| e.to_string())?.to_f64();
         let most = values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
         if most > bound * (1.0 + 1e-6) || most < 0.9 * bound {
