@@ -44,7 +44,7 @@ fn case(name: &str, planes: usize, size: usize, [kernel, stride, padding]: [u16;
         copy::to_contiguous(&[whole], x.read(), 0, &[1], to).unwrap();
     });
     print!("{name:28} copy {copied:8.0} us");
-    let mut show = |what: &str, kind: Pooling, operands: &[Mem<'_>], to: &mut Storage| {
+    let show = |what: &str, kind: Pooling, operands: &[Mem<'_>], to: &mut Storage| {
         let us = time(|| {
             let to = black_box(&mut *to).write().unwrap();
             pooling(kind, axes, planes, operands, to).unwrap();
