@@ -69,9 +69,10 @@ fn axis(n: &mut Numbers, most: usize) -> Axis {
     }
     let dilation = 1 + n.below(2);
     let kernel = 1 + n.below(size.min(12)).min((size - 1) / dilation);
-    let padding = n.below(((kernel - 1) * dilation + 1) / 2 + 1);
+    let span = (kernel - 1) * dilation + 1;
+    let padding = n.below(span / 2 + 1);
     let stride = 1 + n.below(3);
-    let out = (size + 2 * padding - ((kernel - 1) * dilation + 1)) / stride + 1;
+    let out = (size + 2 * padding - span) / stride + 1;
     let [kernel, stride, padding, dilation] = [kernel, stride, padding, dilation].map(|v| v as u16);
     Axis { size, out, windows: Windows { kernel, stride, padding, dilation } }
 }

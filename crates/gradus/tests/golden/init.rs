@@ -154,7 +154,8 @@ fn orthogonal(w: &[f64], rows: usize, cols: usize, options: &Value) -> Result<Ou
             let at = |v: usize, k: usize| w.get(v * step + k * inner).copied().unwrap_or(f64::NAN);
             let product: f64 = (0..along).map(|k| at(i, k) * at(j, k)).sum();
             let want = if i == j { gain * gain } else { 0.0 };
-            if !((product - want).abs() < 1e-6 * gain * gain) {
+            let near = (product - want).abs() < 1e-6 * gain * gain;
+            if !near {
                 return Err(format!("vectors {i} and {j} have the product {product}, not {want}"));
             }
         }

@@ -146,14 +146,16 @@ fn pair_row<T: Real>(x: [&[T]; 2], g: &[T], upper: &mut [T], lower: &mut [T]) {
     let [a, b] = x.map(|x| x.as_chunks::<2>().0);
     let (upper, lower) = (upper.as_chunks_mut::<2>().0, lower.as_chunks_mut::<2>().0);
     for ((((&g, a), b), upper), lower) in g.iter().zip(a).zip(b).zip(upper).zip(lower) {
-        let (mut best, mut at) = (T::LOWEST, 0u32);
-        for (k, v) in [a[0], a[1], b[0], b[1]].into_iter().enumerate() {
+        // Masks, not positions: no branch, so the loop is vectorised.
+        let mut best = T::LOWEST;
+        let wins = [a[0], a[1], b[0], b[1]].map(|v| {
             let better = beats(v, best);
             best = if better { v } else { best };
-            at = if better { k as u32 } else { at };
-        }
-        let only = |k: u32| if at == k { g } else { T::ZERO };
-        *upper = [only(0), only(1)];
-        *lower = [only(2), only(3)];
+            better
+        });
+        let [_, w1, w2, w3] = wins;
+        let only = |here: bool| if here { g } else { T::ZERO };
+        *upper = [only(!(w1 | w2 | w3)), only(w1 & !w2 & !w3)];
+        *lower = [only(w2 & !w3), only(w3)];
     }
 }

@@ -37,8 +37,10 @@ pub(super) fn tag(name: &str, options: impl std::fmt::Display) -> TagOf {
 macro_rules! windowed {
     ($name:ident, $n:literal) => {
         impl $name {
-            fn with(self, pool: Pool<$n>) -> $name {
-                $name { tag: tag(stringify!($name), &pool), pool, ..self }
+            fn with(mut self, pool: Pool<$n>) -> $name {
+                self.tag = tag(stringify!($name), &pool);
+                self.pool = pool;
+                self
             }
 
             /// From one window to the next; the size of the window by default.
