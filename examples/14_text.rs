@@ -134,7 +134,7 @@ fn main() -> gradus::Result<()> {
         let model = CharRnn::new(vocab, 64, size).num_layers(2);
         let nats = train(&model, &text, batch, steps, 4e-3)?;
         args.get(3).map_or(Ok(()), |path| model.save(path))?;
-        (nats, model.generate(&prompt, 200, heat, 17)?)
+        (nats, model.generate(&prompt, 200, heat, Some(20))?)
     } else {
         let (n_embd, n_layer) = if by_heart { (64, 2) } else { (128, 4) };
         let n_positions = length as usize;

@@ -16,7 +16,7 @@ pub enum GridMode {
     Bilinear,
     /// The nearest pixel; the even one of two.
     Nearest,
-    /// Keys' cubic, a = -0.75; for two axes.
+    /// Keys' cubic, a = -0.75, along each axis.
     Bicubic,
 }
 
@@ -52,7 +52,7 @@ impl Tensor {
     ///
     /// # Errors
     /// [`Code::Shape`] for shapes that do not go together, [`Code::DType`] for other types than one
-    /// of f32 and f64, [`Code::Argument`] for cubes in bicubic mode.
+    /// of f32 and f64.
     ///
     /// ```
     /// use gradus_core::{GridMode, GridPadding, Tensor};
@@ -75,7 +75,7 @@ impl Tensor {
         if recorder::error_of(grid).is_some() && recorder::error_of(self).is_none() {
             return grid.clone();
         }
-        if let Err(error) = self.fits(grid, mode) {
+        if let Err(error) = self.fits(grid) {
             return self.refuse(error);
         }
         let (shape, at) = (self.peek().shape, grid.peek().shape);
@@ -108,7 +108,7 @@ impl Tensor {
         found.reshape_to([batch, places, channels]).transpose(1, 2).reshape_to(out)
     }
 
-    fn fits(&self, grid: &Tensor, mode: GridMode) -> Result<()> {
+    fn fits(&self, grid: &Tensor) -> Result<()> {
         let (x, g) = (self.peek(), grid.peek());
         let n = x.shape.rank().saturating_sub(2);
         let fits = (2..=3).contains(&n)
@@ -128,10 +128,6 @@ impl Tensor {
         if !x.dtype.is_float() || x.dtype != g.dtype {
             let text = format!("grid_sample: image and grid are {} and {}", x.dtype, g.dtype);
             return Err(Error::new(Code::DType, text).help("both are f32, or both f64"));
-        }
-        if mode == GridMode::Bicubic && n != 2 {
-            let text = "grid_sample: bicubic interpolation is for two axes of pixels";
-            return Err(Error::new(Code::Argument, text));
         }
         Ok(())
     }
@@ -298,30 +294,35 @@ impl Sampler {
         sum.unwrap_or_else(|| self.rows.clone())
     }
 
-    /// Each of the 16 neighbours is brought into the image by itself.
+    /// Each of the 4 neighbours along every axis is brought into the image by itself.
     #[track_caller]
     fn cubic(&self, at: &[Tensor]) -> Tensor {
-        let [y, x] = at else { return self.rows.clone() };
-        let (y0, x0) = (y.floor(), x.floor());
-        let (wy, wx) = (cubic(&(y - &y0)), cubic(&(x - &x0)));
-        let bring = |axis: usize, floor: &Tensor, k: usize| {
-            // Whole numbers: `round` takes away what reflecting may leave.
-            self.inside(axis, &(floor + (k as f64 - 1.0))).round().detach()
-        };
+        let near: Vec<[(Tensor, Tensor); 4]> = at
+            .iter()
+            .enumerate()
+            .map(|(axis, x)| {
+                let floor = x.floor();
+                let mut k = -1.0;
+                cubic(&(x - &floor)).map(|weight| {
+                    // Whole numbers: `round` takes away what reflecting may leave.
+                    let at = self.inside(axis, &(&floor + k)).round().detach();
+                    k += 1.0;
+                    (at, weight.reshape([-1, 1]))
+                })
+            })
+            .collect();
+        self.cubic_sum(&near, &mut Vec::with_capacity(at.len()))
+    }
+
+    /// The weighted sum over the axes behind those of `place`.
+    #[track_caller]
+    fn cubic_sum(&self, near: &[[(Tensor, Tensor); 4]], place: &mut Vec<Tensor>) -> Tensor {
+        let Some(own) = near.get(place.len()) else { return self.pixels(place) };
         let mut sum: Option<Tensor> = None;
-        for (i, wy) in wy.iter().enumerate() {
-            let yi = bring(0, &y0, i);
-            let mut line: Option<Tensor> = None;
-            for (j, wx) in wx.iter().enumerate() {
-                let found = self.pixels(&[yi.clone(), bring(1, &x0, j)]);
-                let part = found * wx.reshape([-1, 1]);
-                line = Some(match line {
-                    Some(line) => line + part,
-                    None => part,
-                });
-            }
-            let Some(line) = line else { continue };
-            let part = line * wy.reshape([-1, 1]);
+        for (at, weight) in own {
+            place.push(at.clone());
+            let part = self.cubic_sum(near, place) * weight;
+            place.pop();
             sum = Some(match sum {
                 Some(sum) => sum + part,
                 None => part,

@@ -210,7 +210,9 @@ fn default(case: &Value) -> Result<Outcome, String> {
         let bound = case[what].as_f64().ok_or("no bound")?;
         let values = param.get().map_err(|e| e.to_string())?.to_f64();
         let most = values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-        if most > bound * (1.0 + 1e-6) || most < 0.9 * bound {
+        // Of a few draws the largest may stay well below the bound: one in 3000 is below this.
+        let low = bound * (8.0 / -(values.len() as f64)).exp();
+        if most > bound * (1.0 + 1e-6) || most < low {
             return Err(format!(
                 "{name} is in [-{most}, {most}], PyTorch's in [-{bound}, {bound}]"
             ));

@@ -6,10 +6,10 @@ use crate::optim::{Params, optimizer};
 use crate::store::{Bundle, Files, index};
 use gradus::derivatives::functional_call;
 use gradus::nn::{
-    Embedding, LearnedPositions, Linear, Lstm, Module, ModuleExt, Optimizer, TransformerEncoder,
-    TransformerEncoderLayer,
+    BatchNorm2d, Conv2d, Embedding, Flatten, LearnedPositions, Linear, Lstm, MaxPool2d, Module,
+    ModuleExt, Optimizer, Relu, Sequential, TransformerEncoder, TransformerEncoderLayer,
 };
-use gradus::{Array, Tensor};
+use gradus::{Array, Tensor, seq};
 use serde_json::Value;
 use std::path::Path;
 
@@ -26,7 +26,7 @@ pub(crate) fn run(folder: &Path, report: &mut Report) {
 }
 
 /// The loss of a batch.
-type Model = fn(&Params, &Tensor, &Tensor) -> Result<Tensor, String>;
+type Model = Box<dyn Fn(&Params, &Tensor, &Tensor) -> Result<Tensor, String>>;
 
 fn mlp(p: &Params, x: &Tensor, y: &Tensor) -> Result<Tensor, String> {
     let layer = |x: &Tensor, n: &str| {
@@ -34,6 +34,26 @@ fn mlp(p: &Params, x: &Tensor, y: &Tensor) -> Result<Tensor, String> {
         Ok::<_, String>(x.linear(w, Some(&b)))
     };
     Ok(layer(&layer(x, "0")?.relu(), "2")?.cross_entropy(y))
+}
+
+/// Two convolutions with batch norm, which keeps running statistics.
+fn cnn(file: &Bundle) -> Result<Sequential, String> {
+    let network = seq![
+        Conv2d::new(1, 8, 3).padding(1),
+        BatchNorm2d::new(8),
+        Relu,
+        MaxPool2d::new(2),
+        Conv2d::new(8, 16, 3).padding(1),
+        BatchNorm2d::new(16),
+        Relu,
+        MaxPool2d::new(2),
+        Flatten,
+        Linear::new(64, 10),
+    ];
+    for (name, buffer) in network.named_buffers() {
+        buffer.set(file.array(&format!("init.{name}"))?).map_err(|e| e.to_string())?;
+    }
+    Ok(network)
 }
 
 /// An LSTM, of whose states the last one tells the class.
@@ -94,22 +114,30 @@ fn with_values(
 
 fn training(run: &Value, file: &Bundle) -> Result<Outcome, String> {
     let model: Model = match text(&run["name"]) {
-        "lstm_sequence" => lstm,
-        "mlp_digits" => mlp,
-        "transformer_copy" => transformer,
+        "cnn_digits" => {
+            let network = cnn(file)?;
+            Box::new(move |p, x, y| {
+                with_values(&network, p, &[], || network.forward(x).cross_entropy(y))
+            })
+        }
+        "lstm_sequence" => Box::new(lstm),
+        "mlp_digits" => Box::new(mlp),
+        "transformer_copy" => Box::new(transformer),
         _ => {
             let why = format!("Gradus has not all layers of {}", run["model"]);
             return Ok(Outcome::OutOfScope(why));
         }
     };
-    let params = Params::starting("init.", file)?;
+    let mut params = Params::starting("init.", file)?;
+    // What batch norm keeps is not trained; it is in the loss of the last evaluation.
+    params.0.retain(|(name, _)| !name.contains("running_") && !name.ends_with("_tracked"));
     let mut options = run["optimizer"].clone();
     let name = options.as_object_mut().and_then(|o| o.remove("name")).unwrap_or_default();
     let mut opt = match optimizer(&params, text(&name), &options) {
         Ok(opt) => opt,
         Err(why) => return Ok(Outcome::OutOfScope(why)),
     };
-    steps(run, file, model, &params, &mut *opt)?;
+    steps(run, file, &model, &params, &mut *opt)?;
     let undetermined = list(&run["undetermined"]["tensors"]);
     for (name, param) in &params.0 {
         let mut have = param.get().map_err(|e| e.to_string())?;
@@ -145,7 +173,7 @@ fn whole(v: &Value, file: &Bundle) -> Result<Array, String> {
 fn steps(
     run: &Value,
     file: &Bundle,
-    model: Model,
+    model: &Model,
     params: &Params,
     opt: &mut dyn Optimizer,
 ) -> Result<(), String> {

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use gradus_core::{Code, Error, Result, Rng, Tag, Tensor, inference};
+use gradus_core::{Result, Tag, Tensor};
 
+use super::generate::continued;
 use crate::layer::Layer;
 use crate::layers::{Dropout, Embedding, Linear, Lstm};
 use crate::module::{Module, Visitor};
@@ -27,7 +28,7 @@ type State = (Tensor, Tensor);
 /// for _ in 0..30 {
 ///     opt.step(&model.loss(&text))?;
 /// }
-/// assert_eq!(model.generate(&[0], 5, 0.0, 17)?, [1, 2, 0, 1, 2]);
+/// assert_eq!(model.generate(&[0], 5, 0.0, None)?, [0, 1, 2, 0, 1, 2]);
 /// # Ok::<(), gradus_core::Error>(())
 /// ```
 pub struct CharRnn {
@@ -96,60 +97,34 @@ impl CharRnn {
         logits.flatten_dims(0, 1).cross_entropy(&ids.slice(1, 1, isize::MAX, 1).flatten(0))
     }
 
-    /// So many ids after a prompt of at least one, each drawn with the probability that the model
-    /// gives it. A `temperature` below 1 is more careful, above 1 more daring; 0 always takes the most
-    /// likely. The same seed draws the same.
+    /// The prompt with `n` more ids, one after the other.
+    ///
+    /// Each is drawn from the softmax of `logits / temperature`, of the `top_k` most likely ones if
+    /// there is such a number; at a temperature of 0 it is the most likely one. Draws come from the
+    /// global seed's inference stream.
     ///
     /// # Errors
-    /// [`Code::Argument`] for an empty prompt or a temperature that is negative or not finite; the
-    /// first error of the model, such as an id that it does not know.
+    /// [`Code::Argument`](gradus_core::Code::Argument) for an empty prompt, a temperature that is
+    /// negative or not finite, or a `top_k` of 0; the first error of the model, such as an id that
+    /// it does not know.
+    #[track_caller]
     pub fn generate(
         &self,
         prompt: &[i64],
-        count: usize,
+        n: usize,
         temperature: f64,
-        seed: u64,
+        top_k: Option<usize>,
     ) -> Result<Vec<i64>> {
-        if prompt.is_empty() {
-            return Err(Error::new(Code::Argument, "generate: the prompt is empty")
-                .help("start with at least one id, a line break perhaps"));
-        }
-        if !(temperature >= 0.0 && temperature.is_finite()) {
-            let text = format!("generate: the temperature is {temperature}");
-            return Err(Error::new(Code::Argument, text).help("0 to 1 is usual"));
-        }
-        let draws = Rng::new(seed).uniform([count], 0.0, 1.0)?.to_f64();
-        inference(|| {
-            let mut out: Vec<i64> = Vec::with_capacity(count);
-            let mut next = Tensor::from(prompt.to_vec()).unsqueeze(0);
-            let mut state: Option<State> = None;
-            for draw in draws {
-                let (logits, after) = self.forward_from(&next, state.as_ref());
-                let last = logits.select(1, -1).squeeze(0).to_vec::<f32>()?;
-                let id = chosen(&last, temperature, draw);
-                out.push(id);
-                next = Tensor::from(vec![id]).unsqueeze(0);
-                state = Some(after);
-            }
-            Ok(out)
+        // What was read is in the state; only the rest of the text goes in.
+        let (mut read, mut state): (usize, Option<State>) = (0, None);
+        continued(prompt, n, temperature, top_k, |text| {
+            let rest = text.get(read..).unwrap_or_default();
+            let (logits, after) =
+                self.forward_from(&Tensor::from(rest).unsqueeze(0), state.as_ref());
+            (read, state) = (text.len(), Some(after));
+            logits.select(1, -1).squeeze(0).to_vec::<f32>()
         })
     }
-}
-
-/// The id where the cumulative probability passes `draw`; the largest logit at temperature 0.
-fn chosen(logits: &[f32], temperature: f64, draw: f64) -> i64 {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let at = |found: Option<usize>| found.unwrap_or(logits.len().saturating_sub(1)) as i64;
-    if temperature == 0.0 {
-        return at(logits.iter().position(|&v| v == largest));
-    }
-    let weight = |v: &f32| libm::exp((f64::from(*v) - f64::from(largest)) / temperature);
-    let total: f64 = logits.iter().map(weight).sum();
-    let mut sum = 0.0;
-    at(logits.iter().position(|v| {
-        sum += weight(v);
-        sum > draw * total
-    }))
 }
 
 impl fmt::Debug for CharRnn {

@@ -5,6 +5,7 @@ use std::fmt;
 use gradus_core::ops::attention::Attention;
 use gradus_core::{Array, Code, DType, Error, Result, Tag, Tensor, inference};
 
+use super::generate::continued;
 use crate::init;
 use crate::layer::Layer;
 use crate::layers::{Dropout, Embedding, LayerNorm, Linear};
@@ -223,7 +224,7 @@ impl Gpt {
     ///
     /// Each is drawn from the softmax of `logits / temperature`, of the `top_k` most likely tokens if
     /// there is such a number; at a temperature of 0 it is the most likely one. Draws come from the
-    /// global seed. Of a text longer than `n_positions` the model sees the end. All of what it sees
+    /// global seed's inference stream. Of a text longer than `n_positions` the model sees the end. All of what it sees
     /// is computed again for each token (there is no cache of keys and values), in lengths that
     /// double, so that few plans are made.
     ///
@@ -238,30 +239,7 @@ impl Gpt {
         temperature: f64,
         top_k: Option<usize>,
     ) -> Result<Vec<i64>> {
-        let wrong = |text: &str| Err(Error::new(Code::Argument, format!("generate: {text}")));
-        if prompt.is_empty() {
-            return wrong("the prompt has no token");
-        }
-        if !(temperature >= 0.0 && temperature.is_finite()) {
-            return wrong(&format!("a temperature of {temperature}"));
-        }
-        if top_k == Some(0) {
-            return wrong("a `top_k` of 0 leaves nothing to choose from");
-        }
-        let mut text = prompt.to_vec();
-        for _ in 0..n {
-            let logits = inference(|| self.next(&text))?;
-            let next = match temperature {
-                0.0 => most_likely(&logits),
-                _ => {
-                    let draw = Tensor::rand([1]).to_vec::<f32>()?;
-                    let draw = f64::from(draw.first().copied().unwrap_or(0.0));
-                    drawn(&logits, temperature, top_k.unwrap_or(logits.len()), draw)
-                }
-            };
-            text.push(next as i64);
-        }
-        Ok(text)
+        continued(prompt, n, temperature, top_k, |text| self.next(text))
     }
 
     /// The logits after a text.
@@ -306,36 +284,6 @@ impl Gpt {
 
 fn turn(array: &Array) -> Result<Array> {
     inference(|| Tensor::from(array).t().to_array())
-}
-
-fn most_likely(logits: &[f32]) -> usize {
-    let mut best = 0;
-    for (i, v) in logits.iter().enumerate() {
-        if logits.get(best).is_none_or(|b| v > b) {
-            best = i;
-        }
-    }
-    best
-}
-
-/// The token at a place in `[0, 1)` of the cumulated probabilities, the most likely first.
-fn drawn(logits: &[f32], temperature: f64, top_k: usize, place: f64) -> usize {
-    let mut order: Vec<usize> = (0..logits.len()).collect();
-    let of = |i: usize| f64::from(logits.get(i).copied().unwrap_or(f32::NEG_INFINITY));
-    // Stable: of equal ones the first comes first.
-    order.sort_by(|&a, &b| of(b).total_cmp(&of(a)));
-    order.truncate(top_k);
-    let most = order.first().map_or(0.0, |&i| of(i));
-    let weights: Vec<f64> =
-        order.iter().map(|&i| libm::exp((of(i) - most) / temperature)).collect();
-    let mut left = place * weights.iter().sum::<f64>();
-    for (&i, weight) in order.iter().zip(&weights) {
-        left -= weight;
-        if left < 0.0 {
-            return i;
-        }
-    }
-    order.last().copied().unwrap_or(0)
 }
 
 impl fmt::Debug for Gpt {

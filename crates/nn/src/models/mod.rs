@@ -6,6 +6,7 @@
 mod autoencoder;
 mod char_rnn;
 mod gcn;
+mod generate;
 mod gpt;
 mod lenet;
 mod mlp;

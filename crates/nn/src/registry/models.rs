@@ -224,7 +224,7 @@ fn char_rnn() -> LayerRow {
         name: "CharRnn",
         signature: "models::CharRnn::new(vocabulary, embedding_dim, hidden_size).num_layers(n).dropout(p)",
         computes: "embedding, LSTM, linear: ids [batch, time] -> logits [batch, time, vocabulary]; \
-                   generate(&prompt, count, temperature, seed)",
+                   generate(&prompt, n, temperature, top_k)",
         parameters: "embedding.weight, lstm.weight_ih_l0, .., head.weight, head.bias",
         group: Group::Model,
         pytorch: "-",
