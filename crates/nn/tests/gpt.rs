@@ -82,7 +82,7 @@ fn filling_up_changes_no_choice() {
 fn misuse_of_generate_is_an_error() {
     let model = Gpt::new(sizes());
     let title = |r: gradus_core::Result<Vec<i64>>| r.unwrap_err().title().to_string();
-    assert!(title(model.generate(&[], 1, 1.0, None)).contains("no token"));
+    assert!(title(model.generate(&[], 1, 1.0, None)).contains("prompt is empty"));
     assert!(title(model.generate(&[1], 1, -1.0, None)).contains("temperature of -1"));
     assert!(title(model.generate(&[1], 1, 1.0, Some(0))).contains("top_k"));
     assert!(title(model.generate(&[11], 1, 1.0, None)).contains("11"));
