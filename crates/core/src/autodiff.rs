@@ -479,7 +479,7 @@ fn computable(dtype: DType) -> DType {
 
 /// The reverse walk over nodes `start..=y`, with cotangents to begin with; returns the cotangents by
 /// node number.
-fn walk(
+pub(crate) fn walk(
     ir: &mut Ir,
     start: usize,
     seeds: &[(Val, Val)],
@@ -498,9 +498,9 @@ fn walk(
         }
         let node = ir.nodes[v].clone();
         ir.origin = node.origin;
-        if let Op::CustomGrad = node.op {
-            let parts = ops::custom_gradient::vjp(ir, v as Val, g);
-            for (&input, part) in node.inputs.iter().skip(1).zip(parts) {
+        if let Some(parts) = ops::recurrent::all_at_once(ir, v as Val, g)? {
+            for (i, part) in parts {
+                let input = node.inputs[i];
                 if needed[input as usize] && ir.dtype(input).is_float() {
                     accumulate(ir, &mut cotangents, input, part);
                 }

@@ -7,6 +7,7 @@
 use gradus_kernels::conv::Geometry;
 use gradus_kernels::gemm::Activation;
 use gradus_kernels::map::Compiled;
+use gradus_kernels::recurrent::Walk;
 use gradus_kernels::running::{Line, Running};
 use gradus_kernels::window::{Axis, Pooling};
 
@@ -97,6 +98,15 @@ pub(crate) enum Step {
     Gemm(Box<GemmStep>),
     /// A convolution or one of its gradients.
     Conv { pass: ConvPass, geometry: Box<Geometry>, a: Loc, b: Loc, out: Loc },
+    /// A recurrent network, forward or backward, with memory to work in.
+    Recurrent {
+        walk: Walk,
+        backward: bool,
+        operands: Vec<Loc>,
+        lengths: Option<Loc>,
+        out: Loc,
+        work: Loc,
+    },
     /// A kernel on rows.
     Rows { rows: Rows, outer: usize, n: usize, operands: Vec<Loc>, out: Loc },
     /// Strided source to contiguous destination.
@@ -188,6 +198,9 @@ impl Step {
                 f(sorted.bank);
                 f(values.bank);
             }
+            Step::Recurrent { operands, lengths, .. } => {
+                operands.iter().chain(lengths).for_each(|l| f(l.bank));
+            }
             Step::Gemm(g) => {
                 f(g.a.bank);
                 f(g.b.bank);
@@ -229,6 +242,10 @@ impl Step {
             | Step::Concat { out, .. }
             | Step::Indexing { out, .. }
             | Step::Host { out, .. } => f(*out),
+            Step::Recurrent { out, work, .. } => {
+                f(*out);
+                f(*work);
+            }
             Step::Gemm(g) => f(g.out),
             Step::Watch { .. } => {}
         }

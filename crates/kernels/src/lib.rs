@@ -23,6 +23,7 @@ pub mod memory;
 pub mod philox;
 pub mod pool;
 pub mod program;
+pub mod recurrent;
 pub mod reduce;
 pub mod rows;
 pub mod running;

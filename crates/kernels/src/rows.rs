@@ -24,7 +24,7 @@ macro_rules! row_kernel {
 }
 
 mod short;
-mod vector;
+pub(crate) mod vector;
 
 use crate::lanes::{CHUNK, Fold, LANES, Pairwise, Sum, tree};
 use crate::levels::{lanewise, leveled, one_vector_a_turn};

@@ -5,6 +5,7 @@
 
 pub(crate) mod check;
 mod effects;
+mod recurrent;
 pub(crate) mod replay;
 mod step;
 

@@ -9,7 +9,7 @@ use gradus_kernels::reduce::{ArgKind, ReduceKind, argreduce};
 use gradus_kernels::{conv, copy, index, map, reduce, rows, running, scan, scatter, sort, window};
 use smallvec::SmallVec;
 
-use super::Run;
+use super::{Run, recurrent};
 use crate::array::Array;
 use crate::backend::{GemmStep, Loc, Step, Strided};
 use crate::error::{Code, Error};
@@ -85,6 +85,11 @@ pub(super) fn run(run: &Run<'_>, step: &Step) -> Result<bool, Stop> {
         Step::Gemm(g) => return Ok(product(run, g)?),
         Step::Conv { pass, geometry, a, b, out } => {
             conv::conv(*pass, geometry, run.mem(a)?, run.mem(b)?, run.mem(out)?)?;
+        }
+        Step::Recurrent { walk, backward, operands, lengths, out, work } => {
+            let ins = windows(run, operands)?;
+            let lengths = lengths.as_ref().map(|l| run.mem(l)).transpose()?;
+            recurrent::run(*walk, *backward, &ins, lengths, run.mem(out)?, run.mem(work)?)?;
         }
         Step::Rows { rows, n, operands, out, .. } => {
             let ins = windows(run, operands)?;

@@ -231,11 +231,11 @@ impl Tensor {
             return recorder::failed(error, Location::caller());
         }
         // A loop, not a closure: the line of the call is passed on.
-        let mut wide = Vec::with_capacity(tensors.len());
+        let mut wide = smallvec::SmallVec::<[Tensor; 8]>::new();
         for t in tensors {
             wide.push(t.unsqueeze(axis));
         }
-        let refs: Vec<&Tensor> = wide.iter().collect();
+        let refs: smallvec::SmallVec<[&Tensor; 8]> = wide.iter().collect();
         Tensor::concat(&refs, axis)
     }
 }

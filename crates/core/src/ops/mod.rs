@@ -72,7 +72,7 @@ pub use custom::CustomOp;
 pub use custom_gradient::custom_gradient;
 pub use order::Quantile;
 pub use products::Contracted;
-pub use recurrent::{Cell, Recurrence, States};
+pub use recurrent::{Cell, Recurrence, States, Steps};
 pub use update::{Pointwise, Rule};
 
 /// Axes as a bit mask: bit `i` is axis `i`.
@@ -246,6 +246,10 @@ pub enum Op {
     },
     /// A kernel on rows.
     Rows(Rows),
+    /// A recurrent network over a sequence: its tape, see `ops::recurrent`.
+    Recurrent(Steps),
+    /// From (tape, gradient of what is visible of it, the operands): gradients of the operands.
+    RecurrentGrad(Steps),
     /// A host operation of the user's.
     Custom(Arc<dyn CustomOp>),
     /// Gradients of operand 0 (a scalar, or with operand 1 as cotangent when `seeded`) for the
@@ -344,6 +348,8 @@ impl Op {
             Op::Pool { kind: Pooling::Mean(_), .. } => "avg_pool",
             Op::Pool { kind: Pooling::Spread(_), .. } => "avg_pool_grad",
             Op::Pool { .. } => "max_pool_grad",
+            Op::Recurrent(_) => "recurrence",
+            Op::RecurrentGrad(_) => "recurrence_grad",
             Op::Rows(Rows::Softmax) => "softmax",
             Op::Rows(Rows::LogSoftmax) => "log_softmax",
             Op::Rows(Rows::SoftmaxGrad) => "softmax_grad",
@@ -438,6 +444,8 @@ impl Op {
                 out(*size as u64);
             }
             Op::Search { right } => out(word(41, u64::from(*right), 0)),
+            Op::Recurrent(steps) => out(word(90, steps.key(), 0)),
+            Op::RecurrentGrad(steps) => out(word(91, steps.key(), 0)),
             Op::Pool { kind, rank, windows } => {
                 out(word(44, u64::from(kind.code()) << 8 | u64::from(*rank), 0));
                 for w in windows {

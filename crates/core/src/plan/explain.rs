@@ -129,6 +129,17 @@ fn describe(plan: &Plan, step: &Step) -> String {
             g.kernel,
             g.groups
         ),
+        Step::Recurrent { walk, backward, operands, out, .. } => format!(
+            "{} <- {:?}{}({})  [{}, {}, {}]{}",
+            loc(out),
+            walk.cell,
+            if *backward { " gradient" } else { "" },
+            list(operands),
+            walk.time,
+            walk.batch,
+            walk.hidden,
+            if walk.reverse { ", from the back" } else { "" }
+        ),
         Step::Rows { rows, outer, n, operands, out } => {
             format!("{} <- {rows:?}({})  [{outer}, {n}]", loc(out), list(operands))
         }

@@ -47,6 +47,8 @@ pub(crate) struct Lowered {
     pub(crate) effects: Vec<Effect>,
 }
 
+mod recurrent;
+
 struct Lower<'a> {
     ir: &'a Ir,
     f: &'a Fused,
@@ -510,6 +512,8 @@ impl Lower<'_> {
                 let out = self.allocate(v);
                 Step::Rows { rows: *rows, outer, n, operands, out }
             }
+            Op::Recurrent(steps) => return self.recurrent(v, *steps, false),
+            Op::RecurrentGrad(steps) => return self.recurrent(v, *steps, true),
             Op::Unslice { axis, start, step } => {
                 let from = self.contiguous(input(0))?;
                 let shape = shape_of(self, 0);

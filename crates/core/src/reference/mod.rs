@@ -19,6 +19,7 @@
 //! | `pool` | windows that slide over the last axes |
 //! | `conv` | convolutions and their gradients |
 //! | `scan` | running results along an axis |
+//! | `recurrent` | recurrent networks |
 //! | `rows` | softmax, cross-entropy and their gradients |
 
 mod conv;
@@ -28,6 +29,7 @@ mod indexing;
 mod matmul;
 mod movement;
 mod pool;
+mod recurrent;
 mod reduce;
 mod rows;
 mod scan;
@@ -102,6 +104,8 @@ pub(crate) fn eval(
         (Op::Pool { kind, rank, windows }, ins) => pool::pool((*kind, *rank, windows), ins, out),
         (Op::Conv(c), [a, b]) => conv::conv(c, a, b, out),
         (Op::Rows(rows), ins) => rows::rows(*rows, ins, out),
+        (Op::Recurrent(steps), ins) => recurrent::forward(*steps, ins, out),
+        (Op::RecurrentGrad(steps), ins) => recurrent::backward(*steps, ins, out),
 
         _ => Err(KernelError::Type("the reference executor does not evaluate this operation")),
     }?;

@@ -3,7 +3,7 @@
 use crate::lanes::LANES;
 
 /// The lanes of [`crate::lanes`], side by side.
-pub(super) type V = [f32; LANES];
+pub(crate) type V = [f32; LANES];
 
 /// All ones, then zeros: the 16 words from `16 - count` on are a mask for `count` lanes.
 static MASKS: [u32; 2 * LANES] = {
@@ -34,7 +34,7 @@ pub(super) fn first_lanes(v: V, count: usize, fill: f32) -> V {
 /// # Safety
 /// `readable >= count` elements may be read at `p`.
 #[inline(always)]
-pub(super) unsafe fn load(p: *const f32, count: usize, readable: usize, fill: f32) -> V {
+pub(crate) unsafe fn load(p: *const f32, count: usize, readable: usize, fill: f32) -> V {
     // SAFETY: the caller's promise; 16 elements are read only where there are so many. Reading on
     // and dropping it is faster than any loop of `count`.
     unsafe {
@@ -67,7 +67,7 @@ unsafe fn load_end(p: *const f32, count: usize, fill: f32) -> V {
 /// # Safety
 /// `count` elements may be written at `p`.
 #[inline(always)]
-pub(super) unsafe fn store(p: *mut f32, v: V, count: usize) {
+pub(crate) unsafe fn store(p: *mut f32, v: V, count: usize) {
     // SAFETY: each part ends within `count`.
     unsafe {
         if count == LANES {

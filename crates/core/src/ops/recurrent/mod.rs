@@ -1,10 +1,19 @@
 //! Recurrent networks over a sequence: one layer in one direction, as a single operation.
 //!
 //! What the inputs add to the gates of all time steps is one matrix product, made outside; here is
-//! what has to go step by step. [`Tensor::recurrence`] checks the operands; `composed` is the
-//! recurrence in other operations.
+//! what has to go step by step. [`Tensor::recurrence`] checks the operands; `node` records it as one
+//! node, whose gradients are in `gradient`; `composed` is the recurrence in other operations, for
+//! what the node cannot do (projections).
 
 mod composed;
+mod gradient;
+mod node;
+
+pub use gradus_kernels::recurrent::Cell;
+pub(crate) use gradus_kernels::recurrent::Walk;
+
+pub(crate) use gradient::all_at_once;
+pub(crate) use node::{gradients, tape};
 
 use std::panic::Location;
 
@@ -14,29 +23,27 @@ use crate::graph::recorder;
 use crate::graph::shape::Shape;
 use crate::tensor::{Operand, Tensor};
 
-/// What happens in one time step of a recurrent network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Cell {
-    /// `h = tanh(x + W h)`.
-    #[default]
-    Tanh,
-    /// `h = max(x + W h, 0)`.
-    Relu,
-    /// Long short-term memory, gates in the order i, f, g, o: `c = f c + i g`, `h = o tanh(c)`.
-    Lstm,
-    /// Gated recurrent unit, gates in the order r, z, n: `n = tanh(x_n + r (W_n h + b_n))`,
-    /// `h = (1 - z) n + z h`.
-    Gru,
+/// The attributes of a recurrence that is a node of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Steps {
+    /// What happens in a step.
+    pub cell: Cell,
+    /// From the last step to the first.
+    pub reverse: bool,
+    /// The last operand is how many steps of each sample count.
+    pub lengths: bool,
 }
 
-impl Cell {
-    /// How many gates there are.
-    pub fn gates(self) -> usize {
-        match self {
-            Cell::Tanh | Cell::Relu => 1,
-            Cell::Gru => 3,
-            Cell::Lstm => 4,
-        }
+impl Steps {
+    pub(crate) fn key(self) -> u64 {
+        self.cell as u64 | u64::from(self.reverse) << 4 | u64::from(self.lengths) << 5
+    }
+
+    /// The recurrence over gates of this shape.
+    pub(crate) fn walk(self, gates: Shape) -> Walk {
+        let hidden = gates.last(0) / self.cell.gates();
+        let Steps { cell, reverse, .. } = self;
+        Walk { cell, reverse, time: gates.dim(0), batch: gates.dim(1), hidden }
     }
 }
 
@@ -113,7 +120,7 @@ impl Tensor {
         match fitted(self, &weight, options) {
             Ok(fitted) => {
                 let _called = called("recurrence");
-                composed::run(&fitted)
+                if node::fits(&fitted) { node::run(&fitted) } else { composed::run(&fitted) }
             }
             Err(failed) => {
                 let c = (options.cell == Cell::Lstm).then(|| failed.clone());

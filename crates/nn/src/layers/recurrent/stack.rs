@@ -2,6 +2,7 @@
 
 use gradus_core::ops::{Cell, Recurrence, States};
 use gradus_core::{Code, Error, Operand, Param, Result, Shape, Tag, Tensor};
+use smallvec::SmallVec;
 
 use crate::init;
 use crate::module::Visitor;
@@ -172,6 +173,9 @@ impl RecurrentWeights {
     }
 }
 
+/// Tensors, without memory from the heap as long as they are few.
+type Few = SmallVec<[Tensor; 8]>;
+
 /// Layers above one another.
 pub(super) struct Stack {
     pub(super) config: Config,
@@ -286,9 +290,9 @@ impl Stack {
             Some(lengths) => Some(self.lengths(lengths, time, batch)?),
             None => None,
         };
-        let (mut h, mut c) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let (mut h, mut c) = (Few::new(), Few::new());
         for (layer, weights) in self.weights.chunks(config.directions()).enumerate() {
-            let mut outputs = Vec::with_capacity(weights.len());
+            let mut outputs = Few::new();
             for (direction, weights) in weights.iter().enumerate() {
                 let at = (layer * config.directions() + direction) as isize;
                 let own = [0, 1].map(|i| starts[i].as_ref().map(|s| s.select(0, at)));
@@ -304,7 +308,7 @@ impl Stack {
             }
         }
         let stacked = |states: &[Tensor]| {
-            let all = Tensor::stack(&states.iter().collect::<Vec<_>>(), 0);
+            let all = Tensor::stack(&states.iter().collect::<SmallVec<[&Tensor; 8]>>(), 0);
             if alone { all.squeeze(1) } else { all }
         };
         let output = match (alone, config.batch_first) {
@@ -346,6 +350,6 @@ impl Stack {
 fn joined(outputs: &[Tensor]) -> Tensor {
     match outputs {
         [only] => only.clone(),
-        all => Tensor::concat(&all.iter().collect::<Vec<_>>(), -1),
+        all => Tensor::concat(&all.iter().collect::<SmallVec<[&Tensor; 8]>>(), -1),
     }
 }
