@@ -7,6 +7,7 @@
 
 use gradus::nn::models::LeNet;
 use gradus::prelude::*;
+use gradus::train::{ScheduleName, Scheduler};
 use gradus::{Interpolation, Pad, Resize};
 
 /// The built-in digits as pictures of 28x28 pixels.
@@ -31,14 +32,15 @@ fn main() -> gradus::Result<()> {
     let epochs =
         args.get(1).and_then(|s| s.parse().ok()).unwrap_or(if args.is_empty() { 8 } else { 12 });
     // The test pictures are looked at once, at the end; the best epoch is chosen by others.
-    let (train, valid) = train.split(0.9, 17)?;
+    let (train, valid) = train.split(0.95, 17)?;
     gradus::seed(17);
     let model = LeNet::new(10);
     println!("{} parameters, {} pictures", model.num_parameters(), train.len());
-    let mut report = Trainer::new(&model, AdamW::new(&model, 2e-3).weight_decay(0.01))
+    let mut report = Trainer::new(&model, AdamW::new(&model, 2e-3).weight_decay(0.05))
         .loss(cross_entropy)
         .metric(Accuracy::new())
         .batch_size(64)
+        .callback(Scheduler::new(ScheduleName::Cosine))
         .seed(17)
         .fit(&train, &valid, Epochs(epochs))?;
     report.test(&model, &test)?;

@@ -49,7 +49,7 @@ pub use gradus_core::{
     Unique, UpdateGroup, apply, bf16, check, check_mode, checkpoint, custom_gradient, eager, error,
     evaluation, explain, f16, inference, init_normal, init_uniform, is_training, isa, live_nodes,
     no_grad, ops, pending_tensors, plan_cache, release_memory, rng_state, seed, set_rng_state,
-    set_split_all, set_threads, snapshot, span, step, sync, threads, training,
+    set_split_all, set_threads, snapshot, span, step, sync, threads, training, transaction,
 };
 pub use gradus_core::{Bag, is_sampling, sampling};
 pub use gradus_core::{
