@@ -3,6 +3,7 @@
 use super::Op;
 use crate::error::{Code, Error, Result};
 use crate::graph::called::called;
+use crate::graph::dtype::DType;
 use crate::graph::recorder;
 use crate::graph::shape::Shape;
 use crate::graph::sizes::Sizes;
@@ -169,7 +170,7 @@ impl Tensor {
     ///
     /// # Errors
     /// [`Code::Shape`] for another rank, or columns that are not the patches of such an image;
-    /// [`Code::Argument`] for sizes of 0.
+    /// [`Code::Argument`] for sizes of 0; [`Code::DType`] for bool.
     ///
     /// ```
     /// use gradus_core::Tensor;
@@ -202,6 +203,10 @@ impl Tensor {
         }
         if recorder::error_of(self).is_some() {
             return self.clone();
+        }
+        if self.peek().dtype == DType::Bool {
+            let error = Error::new(Code::DType, "fold2d: takes numbers, not bool");
+            return self.refuse(error.help("patches are summed: `cast` to a number first"));
         }
         let channels = shape.last(1) / inner;
         let batch = if rank == 3 { shape.dim(0) } else { 1 };
