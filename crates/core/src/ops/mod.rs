@@ -460,5 +460,5 @@ impl Op {
     }
 }
 
-/// Operand lists: nearly always at most three.
-pub(crate) type Operands<T> = SmallVec<[T; 3]>;
+/// Operand lists: nearly always at most four, which take no more room than a pointer and a length.
+pub(crate) type Operands<T> = SmallVec<[T; 4]>;

@@ -170,7 +170,8 @@ impl Tensor {
     ///
     /// # Errors
     /// [`Code::Shape`] for another rank, or columns that are not the patches of such an image;
-    /// [`Code::Argument`] for sizes of 0; [`Code::DType`] for bool.
+    /// [`Code::Argument`] for sizes of 0; [`Code::DType`] for a type that does not
+    /// compute (bool, bf16, f16).
     ///
     /// ```
     /// use gradus_core::Tensor;
@@ -204,8 +205,9 @@ impl Tensor {
         if recorder::error_of(self).is_some() {
             return self.clone();
         }
-        if self.peek().dtype == DType::Bool {
-            let error = Error::new(Code::DType, "fold2d: takes numbers, not bool");
+        let dtype = self.peek().dtype;
+        if dtype == DType::Bool || dtype.is_storage() {
+            let error = Error::new(Code::DType, format!("fold2d: is not defined on {dtype}"));
             return self.refuse(error.help("patches are summed: `cast` to a number first"));
         }
         let channels = shape.last(1) / inner;

@@ -12,7 +12,7 @@ use crate::ops::{self, Meta, Op, Operands};
 /// One recorded node, as the recorder hands it over; operands are numbers of earlier ones.
 pub(crate) struct Recorded {
     pub(crate) op: Op,
-    pub(crate) inputs: SmallVec<[u32; 3]>,
+    pub(crate) inputs: SmallVec<[u32; 4]>,
     pub(crate) shape: Shape,
     pub(crate) dtype: DType,
     /// It has a value that the run is given.
