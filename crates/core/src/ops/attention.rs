@@ -1,6 +1,6 @@
 //! Attention: rows of values, weighed by how well queries and keys go together.
 //!
-//! It is all in [`attend`], made of two batched products and a softmax of rows, so that a kernel of
+//! It is all in `attend`, made of two batched products and a softmax of rows, so that a kernel of
 //! its own can take its place. What is masked, and what a row without any key gives, is decided on
 //! the mask before it meets the scores: the mask is mostly much smaller.
 

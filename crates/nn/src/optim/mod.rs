@@ -74,8 +74,8 @@ pub trait Optimizer: Send {
     ///
     /// # Errors
     /// The first error of recording the loss; of a layer whose constructor failed; a
-    /// hyper-parameter out of range; [`Code::Gradient`](gradus_core::Code::Gradient) when no
-    /// parameter is reached; [`Code::NonFinite`](gradus_core::Code::NonFinite).
+    /// hyper-parameter out of range; [`Code::Gradient`] when no
+    /// parameter is reached; [`Code::NonFinite`].
     #[track_caller]
     fn step(&mut self, loss: &Tensor) -> Result<StepReport>;
 
@@ -109,7 +109,7 @@ pub trait Optimizer: Send {
     /// Updates the parameters from the accumulated gradients, and forgets those.
     ///
     /// # Errors
-    /// [`Code::Gradient`](gradus_core::Code::Gradient) when nothing was accumulated; as
+    /// [`Code::Gradient`] when nothing was accumulated; as
     /// [`Optimizer::step`].
     #[track_caller]
     fn apply_accumulated(&mut self) -> Result<()>;
@@ -145,7 +145,7 @@ pub trait Optimizer: Send {
     /// Goes on from a saved state.
     ///
     /// # Errors
-    /// [`Code::State`](gradus_core::Code::State) when it is of another optimizer or model;
+    /// [`Code::State`] when it is of another optimizer or model;
     /// nothing is changed then.
     fn load_state_dict(&mut self, state: &StateDict) -> Result<()>;
 }
