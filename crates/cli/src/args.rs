@@ -270,6 +270,12 @@ pub(crate) struct BenchArgs {
     /// Folder with MNIST's IDX files; without it the images are made up
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Print what each plan step of a training step costs, and its share of the machine's peak
+    #[arg(long)]
+    pub(crate) profile: bool,
+    /// Measure what this machine can do at most, and nothing else
+    #[arg(long, conflicts_with_all = ["profile", "workload"])]
+    pub(crate) peaks: bool,
     /// Length of a window, in seconds of CPU time
     #[arg(long, value_name = "S", default_value = "3", value_parser = seconds,
         allow_hyphen_values = true)]

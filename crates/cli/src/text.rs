@@ -131,6 +131,11 @@ pub(crate) fn thousands(n: usize) -> String {
     out
 }
 
+/// "1 thread", "2 threads".
+pub(crate) fn threads(n: usize) -> String {
+    if n == 1 { "1 thread".to_string() } else { format!("{n} threads") }
+}
+
 /// A path as it can be typed in a shell.
 pub(crate) fn path(path: &Path) -> String {
     let text = path.display().to_string();

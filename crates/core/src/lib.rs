@@ -28,10 +28,12 @@ mod tensor;
 pub use array::Array;
 pub use error::{Code, Error, Result};
 pub use exec::check::check_mode;
+pub use exec::profile::{Profile, StepCost, profile};
 pub use exec::release_memory;
 pub use gradients::Gradients;
 pub use gradus_kernels::isa::{self, Isa};
 pub use gradus_kernels::memory::Truth;
+pub use gradus_kernels::peak;
 pub use gradus_kernels::pool::{
     reset_workers_that_ran, set_split_all, set_threads, threads, workers_that_ran,
 };

@@ -48,10 +48,11 @@ pub use gradus_core::{
     Rows, Rule, Scalar, ScatterReduce, Scope, Shape, Span, StepReport, Stream, Tag, Tensor, Truth,
     Unique, UpdateGroup, apply, bf16, check, check_mode, checkpoint, custom_gradient, eager, error,
     evaluation, explain, f16, inference, init_normal, init_uniform, is_training, isa, live_nodes,
-    no_grad, ops, pending_tensors, plan_cache, release_memory, rng_state, seed, set_rng_state,
-    set_split_all, set_threads, snapshot, span, step, sync, threads, training, transaction,
+    no_grad, ops, peak, pending_tensors, plan_cache, profile, release_memory, rng_state, seed,
+    set_rng_state, set_split_all, set_threads, snapshot, span, step, sync, threads, training,
+    transaction,
 };
-pub use gradus_core::{Bag, is_sampling, sampling};
+pub use gradus_core::{Bag, Profile, StepCost, is_sampling, sampling};
 pub use gradus_core::{
     GridMode, GridPadding, Interpolation, OutSizes, Patches, Pool, Resize, Sizes,
 };

@@ -20,6 +20,7 @@ mod lanes;
 mod levels;
 pub mod map;
 pub mod memory;
+pub mod peak;
 pub mod philox;
 pub mod pool;
 pub mod program;

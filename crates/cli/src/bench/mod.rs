@@ -1,9 +1,12 @@
 //! `gradus bench`: the workloads that other frameworks are measured with, on ours.
 //!
 //! Models, batches, losses and the fields of the JSON lines are those of the peer scripts, so that
-//! the lines can be put side by side. `work` has the models and data, `measure` the clocks.
+//! the lines can be put side by side. `work` has the models and data, `measure` the clocks,
+//! `profile` the costs of plan steps, `peaks` the machine's limits.
 
 mod measure;
+mod peaks;
+mod profile;
 mod work;
 
 use std::io::{self, Write};
@@ -16,6 +19,9 @@ use crate::text;
 
 pub(crate) fn run(args: &BenchArgs) -> Outcome {
     args.threads.apply();
+    if args.peaks {
+        return peaks::run(args);
+    }
     for &name in &args.workload.0 {
         let started = Instant::now();
         let data = work::Data::load(name, args.data.as_deref())?;
@@ -29,10 +35,18 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
         let measured = if name.starts_with("infer_") {
             let model = work::model(name)?;
             let x = data.first()?;
+            if args.profile {
+                profile::run(args, name, || work::predict(&model, &x))?;
+                continue;
+            }
             measure::infer(args, || work::predict(&model, &x))?
         } else {
             let data_s = started.elapsed().as_secs_f64();
             let mut training = work::Training::new(name, data.set.clone())?;
+            if args.profile {
+                profile::run(args, name, || training.step().map(drop))?;
+                continue;
+            }
             let measured = measure::train(args, training.batch_size(), || training.step())?;
             measured.with("data_s", measure::round(data_s, 3))
         };

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use gradus_kernels::update::{Adam, Rule as KernelRule, Sgd, UpdateTensor, update};
 
+use super::profile::Clock;
 use super::{Bindings, Run};
 use crate::array::Array;
 use crate::backend::{Effect, Loc};
@@ -18,8 +19,9 @@ use crate::ops::Rule;
 use crate::ops::update::UpdateCall;
 use crate::param::Cell;
 
-pub(super) fn apply(run: &Run<'_>, bindings: &Bindings) -> Result<()> {
-    for effect in &run.plan.effects {
+pub(super) fn apply(run: &Run<'_>, bindings: &Bindings, clock: &mut Clock) -> Result<()> {
+    clock.skip();
+    for (at, effect) in run.plan.effects.iter().enumerate() {
         match effect {
             Effect::Update { call, rule, grads } => {
                 let call = bindings.calls.get(*call as usize);
@@ -32,6 +34,7 @@ pub(super) fn apply(run: &Run<'_>, bindings: &Bindings) -> Result<()> {
                 assign(run, target, value, *shape)?;
             }
         }
+        clock.lap(run.plan.steps.len() + at);
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod check;
 mod effects;
+pub(crate) mod profile;
 mod recurrent;
 pub(crate) mod replay;
 mod step;
@@ -155,6 +156,7 @@ fn run_in(
         check::poison(plan, arena);
     }
     outputs.clear();
+    let mut clock = profile::Clock::start(plan);
     {
         let run = Run {
             plan,
@@ -164,6 +166,7 @@ fn run_in(
             keys: &bindings.keys,
         };
         let mut bad = None;
+        clock.skip();
         for (at, step) in plan.steps.iter().enumerate() {
             match step::run(&run, &step.step) {
                 Ok(true) => {}
@@ -175,6 +178,7 @@ fn run_in(
                     return Err(Fault::Custom { origin: step.origin, error });
                 }
             }
+            clock.lap(at);
             if checking {
                 check::after_step(plan, arena, at)?;
             }
@@ -199,7 +203,7 @@ fn run_in(
     commit(outputs);
     bindings.leaves.clear();
     let run = Run { plan, arena, leaves: &[], numbers: &[], keys: &[] };
-    effects::apply(&run, bindings).map_err(Fault::Internal)
+    effects::apply(&run, bindings, &mut clock).map_err(Fault::Internal)
 }
 
 /// A held value, in memory of its own (a leaf's own memory where it is just that).

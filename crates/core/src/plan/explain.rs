@@ -17,17 +17,23 @@ pub(crate) fn explain(plan: &Plan) -> String {
         plan.arena_bytes
     );
     for (i, s) in plan.steps.iter().enumerate() {
-        let _ = writeln!(out, "{i:4}  {:<9} {}", name(&s.step), describe(plan, &s.step));
+        let _ = writeln!(out, "{i:4}  {:<9} {}", name(&s.step), describe(&s.step));
     }
-    for effect in &plan.effects {
-        let _ = match effect {
-            Effect::Update { rule, grads, .. } => {
-                writeln!(out, "  ->  update    {rule:?}, {} parameters", grads.len())
-            }
-            Effect::Assign { shape, .. } => writeln!(out, "  ->  assign    buffer {shape}"),
-        };
+    for e in &plan.effects {
+        let (kind, text) = effect(e);
+        let _ = writeln!(out, "  ->  {kind:<9} {text}");
     }
     out
+}
+
+/// An effect's kind, and what it changes.
+pub(super) fn effect(effect: &Effect) -> (&'static str, String) {
+    match effect {
+        Effect::Update { rule, grads, .. } => {
+            ("update", format!("{rule:?}, {} parameters", grads.len()))
+        }
+        Effect::Assign { shape, .. } => ("assign", format!("buffer {shape}")),
+    }
 }
 
 fn loc(l: &Loc) -> String {
@@ -48,8 +54,8 @@ fn bank(b: Bank) -> String {
     }
 }
 
-fn describe(plan: &Plan, step: &Step) -> String {
-    let _ = plan;
+/// What a step makes of what.
+pub(super) fn describe(step: &Step) -> String {
     match step {
         Step::Map { dims, operands, outputs, instrs, .. } => {
             format!("{} <- {}  {dims}, {} instructions", list(outputs), list(operands), instrs)

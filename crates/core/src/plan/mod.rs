@@ -16,7 +16,9 @@ mod simplify;
 mod verify;
 mod view;
 
-use crate::backend::{Effect, PlanStep};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::backend::{Effect, PlanStep, Step};
 use crate::error::{Code, Error, Result};
 use crate::ops::Op;
 use expand::Recorded;
@@ -24,6 +26,8 @@ use ir::{Ir, Val};
 
 /// Something to run.
 pub(crate) struct Plan {
+    /// No other plan of the process has it.
+    pub(crate) id: u64,
     pub(crate) steps: Vec<PlanStep>,
     /// Byte offset in the arena of each buffer.
     pub(crate) offsets: Vec<usize>,
@@ -56,6 +60,8 @@ pub(crate) struct Options {
 /// The most an arena may take; a plan that needs more is an error before it runs.
 const MAX_ARENA: usize = 1 << 46;
 
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
 /// Makes a plan.
 pub(crate) fn compile(recorded: &[Recorded], options: Options) -> Result<Plan> {
     let mut expanded = expand::expand(recorded)?;
@@ -78,6 +84,7 @@ pub(crate) fn compile(recorded: &[Recorded], options: Options) -> Result<Plan> {
     let buffers =
         lowered.buffers.iter().zip(&layout.lives).map(|(b, &life)| (b.bytes(), life)).collect();
     Ok(Plan {
+        id: NEXT.fetch_add(1, Ordering::Relaxed),
         steps: lowered.steps,
         offsets: layout.offsets,
         outputs: lowered.outputs,
@@ -128,13 +135,23 @@ impl Plan {
         explain::explain(self)
     }
 
+    /// A step's kind, and what it makes of what.
+    pub(crate) fn describe_step(&self, step: &Step) -> (&'static str, String) {
+        (verify::name(step), explain::describe(step))
+    }
+
+    /// An effect's kind, and what it changes.
+    pub(crate) fn describe_effect(&self, effect: &Effect) -> (&'static str, String) {
+        explain::effect(effect)
+    }
+
     /// About how many bytes the plan itself takes, for the cache's limit.
     pub(crate) fn weight(&self) -> usize {
         let offsets: usize = self
             .steps
             .iter()
             .map(|s| match &s.step {
-                crate::backend::Step::Gemm(g) => (g.a_batch.len() + g.b_batch.len()) * 8,
+                Step::Gemm(g) => (g.a_batch.len() + g.b_batch.len()) * 8,
                 _ => 0,
             })
             .sum();
