@@ -262,7 +262,8 @@ pub(crate) struct ExplainArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// mlp_mnist, mlp_tabular, xor, autoencoder, infer_mlp_mnist, several with commas, or all
+    /// mlp_mnist, mlp_tabular, xor, cnn_mnist, resnet20, lstm_char, gpt_mini, autoencoder,
+    /// infer_mlp_mnist, infer_cnn_mnist, several with commas, or all
     #[arg(long, default_value = "all", value_parser = workloads)]
     pub(crate) workload: Workloads,
     #[command(flatten)]
@@ -363,8 +364,18 @@ pub(crate) fn nearest<'a>(
 
 pub(crate) const ACTIVATIONS: [&str; 4] = ["relu", "gelu", "tanh", "sigmoid"];
 pub(crate) const OPTIMIZERS: [&str; 3] = ["adam", "adamw", "sgd"];
-pub(crate) const WORKLOADS: [&str; 5] =
-    ["mlp_mnist", "mlp_tabular", "xor", "autoencoder", "infer_mlp_mnist"];
+pub(crate) const WORKLOADS: [&str; 10] = [
+    "mlp_mnist",
+    "mlp_tabular",
+    "xor",
+    "cnn_mnist",
+    "resnet20",
+    "lstm_char",
+    "gpt_mini",
+    "autoencoder",
+    "infer_mlp_mnist",
+    "infer_cnn_mnist",
+];
 
 /// One of some words, whatever the case of its letters.
 fn choice<'a>(word: &str, choices: &[&'a str], what: &str) -> Result<&'a str, Wrong> {

@@ -420,7 +420,7 @@ fn explain_knows_every_code() {
 fn bench_prints_the_fields_of_its_peers() {
     let folder = temp();
     let quick = "--threads 1 --window 0.01 --windows 2 --warmup 0 --json";
-    let line = format!("bench --workload xor,mlp_tabular,infer_mlp_mnist {quick}");
+    let line = format!("bench --workload xor,mlp_tabular,infer_cnn_mnist {quick}");
     let lines = events(&succeeds(folder.path(), &line).out);
     assert_eq!(lines.len(), 3);
     for line in &lines {

@@ -1,10 +1,12 @@
 //! `gradus bench`: the workloads that other frameworks are measured with, on ours.
 //!
 //! Models, batches, losses and the fields of the JSON lines are those of the peer scripts, so that
-//! the lines can be put side by side. `work` has the models and data, `measure` the clocks,
+//! the lines can be put side by side. `work` has the models and data, `nets`
+//! the larger models, `measure` the clocks,
 //! `profile` the costs of plan steps, `peaks` the machine's limits.
 
 mod measure;
+mod nets;
 mod peaks;
 mod profile;
 mod work;
@@ -25,7 +27,8 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
     for &name in &args.workload.0 {
         let started = Instant::now();
         let data = work::Data::load(name, args.data.as_deref())?;
-        if data.made_up && !args.json {
+        let made_up = data.made_up();
+        if made_up && !args.json {
             writeln!(
                 io::stderr(),
                 "{name}: no --data, so the images are made up; speed is the same, losses are not"
@@ -33,7 +36,7 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
         }
         gradus::seed(0);
         let measured = if name.starts_with("infer_") {
-            let model = work::model(name)?;
+            let model = work::layers(name)?;
             let x = data.first()?;
             if args.profile {
                 profile::run(args, name, || work::predict(&model, &x))?;
@@ -42,13 +45,15 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
             measure::infer(args, || work::predict(&model, &x))?
         } else {
             let data_s = started.elapsed().as_secs_f64();
-            let mut training = work::Training::new(name, data.set.clone())?;
+            let mut training = work::Training::new(name, data)?;
             if args.profile {
-                profile::run(args, name, || training.step().map(drop))?;
+                profile::run(args, name, || (training.step)().map(drop))?;
                 continue;
             }
-            let measured = measure::train(args, training.batch_size(), || training.step())?;
-            measured.with("data_s", measure::round(data_s, 3))
+            let measured = measure::train(args, training.batch_size, &mut training.step)?;
+            measured
+                .with("data_s", measure::round(data_s, 3))
+                .with("parameters", training.parameters)
         };
         let line = Line::new()
             .with("peer", "gradus")
@@ -57,7 +62,7 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
             .with("threads", gradus::threads())
             .and(measured)
             .with("isa", gradus::isa::active().name())
-            .with("data", if data.made_up { "made up" } else { "real" });
+            .with("data", if made_up { "made up" } else { "real" });
         let mut out = io::stdout().lock();
         if args.json {
             writeln!(out, "{line}")?;

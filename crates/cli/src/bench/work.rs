@@ -3,35 +3,93 @@
 use std::path::Path;
 
 use gradus::data::{Batches, Dataset};
+use gradus::nn::models::CharRnn;
 use gradus::prelude::*;
 use gradus::{Error, Result, Rng};
 
-/// The set that a workload goes through, kept in memory.
-pub(super) struct Data {
-    pub(super) set: Dataset,
-    pub(super) made_up: bool,
+use super::nets::{self, GptMini, ResNet20};
+
+/// What a workload goes through, kept in memory.
+pub(super) enum Data {
+    Samples {
+        set: Dataset,
+        /// Whether the images are not those that the workload is named after.
+        made_up: bool,
+    },
+    Text(Text),
 }
 
 impl Data {
     pub(super) fn load(name: &str, folder: Option<&Path>) -> Result<Data> {
-        let real = |set| Data { set, made_up: false };
-        match name {
-            "mlp_tabular" => tabular().map(real),
-            "xor" => gradus::data::xor().map(real),
+        let real = |set| Data::Samples { set, made_up: false };
+        let data = match name.trim_start_matches("infer_") {
+            "mlp_tabular" => return tabular().map(real),
+            "xor" => return gradus::data::xor().map(real),
+            "resnet20" => return colours().map(real),
+            "lstm_char" => return Ok(Data::Text(Text::counter(2048, 65, 96))),
+            "gpt_mini" => {
+                let length = GptMini::TIME + 1;
+                return Ok(Data::Text(Text::counter(2048, length, GptMini::VOCABULARY as i64)));
+            }
             _ => match folder {
                 Some(folder) => {
                     let images = gradus::data::mnist_folder(folder)?.train()?.flatten();
                     check_images(&images, folder)?;
-                    Ok(real(images))
+                    Data::Samples { set: images, made_up: false }
                 }
-                None => Ok(Data { set: images()?, made_up: true }),
+                None => Data::Samples { set: images()?, made_up: true },
             },
+        };
+        match data {
+            Data::Samples { set, made_up } if name.ends_with("cnn_mnist") => {
+                Ok(Data::Samples { set: set.reshape_samples([1, 28, 28])?, made_up })
+            }
+            data => Ok(data),
         }
+    }
+
+    pub(super) fn made_up(&self) -> bool {
+        matches!(self, Data::Samples { made_up: true, .. })
     }
 
     /// The first sample as a batch of one.
     pub(super) fn first(&self) -> Result<Tensor> {
-        self.set.take(1).arrays().map(|(x, _)| Tensor::from(x))
+        match self {
+            Data::Samples { set, .. } => set.take(1).arrays().map(|(x, _)| Tensor::from(x)),
+            Data::Text(text) => text.rows(0, 1),
+        }
+    }
+}
+
+/// Rows of tokens, one after the other.
+pub(super) struct Text {
+    ids: Vec<i64>,
+    length: usize,
+    /// The row that comes next.
+    place: usize,
+}
+
+impl Text {
+    /// A counter that stumbles: it can be learned, so the loss has to fall.
+    fn counter(rows: usize, length: usize, vocabulary: i64) -> Text {
+        let mut draw = mixed();
+        let id = |i: usize| (i as i64 * 7 + (draw() % 3) as i64) % vocabulary;
+        Text { ids: (0..rows * length).map(id).collect(), length, place: 0 }
+    }
+
+    fn rows(&self, from: usize, count: usize) -> Result<Tensor> {
+        let (from, end) = (from * self.length, (from + count) * self.length);
+        let ids = self.ids.get(from..end).unwrap_or_default();
+        Array::new([count, self.length], ids).map(Tensor::from)
+    }
+
+    /// The next rows, round and round.
+    fn next(&mut self, count: usize) -> Result<Tensor> {
+        if (self.place + count) * self.length > self.ids.len() {
+            self.place = 0;
+        }
+        self.place += count;
+        self.rows(self.place - count, count)
     }
 }
 
@@ -58,18 +116,31 @@ fn tabular() -> Result<Dataset> {
     Dataset::from_arrays(x, Array::new([n, 1], &y)?)
 }
 
-/// Images of MNIST's number and size: a picture a class, with noise on it, so the loss can fall.
-fn images() -> Result<Dataset> {
-    const N: usize = 60_000;
-    const SIZE: usize = 784;
+/// Normal numbers in the shape of CIFAR-10's images, with classes drawn at random.
+fn colours() -> Result<Dataset> {
+    const N: usize = 2048;
+    let mut draw = mixed();
+    let classes: Vec<i64> = (0..N).map(|_| (draw() % 10) as i64).collect();
+    let x = Rng::new(0).normal([N, 3, 32, 32], 0.0, 1.0)?;
+    Dataset::from_arrays(x, Array::new([N], &classes)?)?.with_classes(10)
+}
+
+/// SplitMix64 (Steele and others, 2014): speed is all that matters here.
+fn mixed() -> impl FnMut() -> u64 {
     let mut state = 0u64;
-    // SplitMix64 (Steele and others, 2014): speed is all that matters here.
-    let mut draw = move || {
+    move || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
-    };
+    }
+}
+
+/// Images of MNIST's number and size: a picture a class, with noise on it, so the loss can fall.
+fn images() -> Result<Dataset> {
+    const N: usize = 60_000;
+    const SIZE: usize = 784;
+    let mut draw = mixed();
     // A fifth of the pixels is ink, as in MNIST.
     let pictures: Vec<u8> = (0..10 * SIZE).map(|_| if draw() % 5 == 0 { 160 } else { 0 }).collect();
     let mut pixels = Vec::with_capacity(N * SIZE);
@@ -88,8 +159,8 @@ fn images() -> Result<Dataset> {
     Dataset::from_pixels([SIZE], pixels, labels)?.with_name("made-up images").with_classes(10)
 }
 
-/// The model of a workload, with PyTorch's initial scale.
-pub(super) fn model(name: &str) -> Result<Sequential> {
+/// The nets of layers one after the other, with PyTorch's initial values.
+pub(super) fn layers(name: &str) -> Result<Sequential> {
     Ok(match name {
         "mlp_mnist" | "infer_mlp_mnist" => {
             seq![Linear::new(784, 512), Relu, Linear::new(512, 256), Relu, Linear::new(256, 10)]
@@ -108,6 +179,7 @@ pub(super) fn model(name: &str) -> Result<Sequential> {
             Linear::new(128, 784),
             Sigmoid
         ],
+        "cnn_mnist" | "infer_cnn_mnist" => nets::cnn(),
         _ => return Err(Error::internal(format!("bench: no model for {name}"))),
     })
 }
@@ -117,54 +189,144 @@ pub(super) fn predict(model: &Sequential, x: &Tensor) -> Result<()> {
     model.predict(x).to_array().map(drop)
 }
 
-/// A training that goes round the set in contiguous batches.
-pub(super) struct Training {
-    name: String,
+/// A set that is gone through in contiguous batches, round and round.
+struct Samples {
     set: Dataset,
     batches: Batches<(Tensor, Tensor)>,
     batch_size: usize,
-    model: Sequential,
-    optimizer: Box<dyn Optimizer>,
+}
+
+impl Samples {
+    fn new(set: Dataset, batch_size: usize) -> Samples {
+        Samples { batches: set.batches(batch_size).drop_last(true), set, batch_size }
+    }
+
+    fn next(&mut self) -> Result<(Tensor, Tensor)> {
+        if let Some(batch) = self.batches.next() {
+            return Ok(batch);
+        }
+        self.batches = self.set.batches(self.batch_size).drop_last(true);
+        let few = || Error::new(Code::Data, "there are fewer samples than one batch");
+        self.batches.next().ok_or_else(few)
+    }
+}
+
+/// The next batch, forward, loss, backward, update; the loss.
+type Step = Box<dyn FnMut() -> Result<f64>>;
+
+/// A training that is ready to go.
+pub(super) struct Training {
+    pub(super) batch_size: usize,
+    pub(super) parameters: usize,
+    pub(super) step: Step,
 }
 
 impl Training {
-    pub(super) fn new(name: &str, set: Dataset) -> Result<Training> {
-        let batch_size = match name {
-            "mlp_mnist" => 128,
-            "mlp_tabular" => 32,
-            "xor" => 4,
-            _ => 256,
-        };
-        let model = model(name)?;
-        let optimizer: Box<dyn Optimizer> = match name {
-            "xor" => Box::new(Sgd::new(&model, 0.5)),
-            _ => Box::new(Adam::new(&model, 1e-3)),
-        };
-        let batches = set.batches(batch_size).drop_last(true);
-        Ok(Training { name: name.to_string(), set, batches, batch_size, model, optimizer })
-    }
-
-    pub(super) fn batch_size(&self) -> usize {
-        self.batch_size
-    }
-
-    /// The next batch, forward, loss, backward, update; the loss.
-    pub(super) fn step(&mut self) -> Result<f64> {
-        let (x, y) = match self.batches.next() {
-            Some(batch) => batch,
-            None => {
-                self.batches = self.set.batches(self.batch_size).drop_last(true);
-                self.batches.next().ok_or_else(|| {
-                    Error::new(Code::Data, "there are fewer samples than one batch")
-                })?
+    pub(super) fn new(name: &str, data: Data) -> Result<Training> {
+        match data {
+            Data::Samples { set, .. } => Training::of_samples(name, set),
+            Data::Text(text) if name == "lstm_char" => {
+                let model = CharRnn::new(96, 64, 256);
+                let optimizer = Adam::new(&model, 1e-3);
+                Ok(Training::of_text(model, optimizer, text, 32))
             }
+            Data::Text(text) => {
+                let model = GptMini::new();
+                let optimizer = AdamW::new(&model, 3e-4).weight_decay(0.01);
+                Ok(Training::of_text(model, optimizer, text, 8))
+            }
+        }
+    }
+
+    fn of_samples(name: &str, set: Dataset) -> Result<Training> {
+        if name == "resnet20" {
+            let model = ResNet20::new();
+            let optimizer = Sgd::new(&model, 0.1).momentum(0.9).weight_decay(5e-4);
+            return Ok(Training::with(model, optimizer, Samples::new(set, 64), classes));
+        }
+        let model = layers(name)?;
+        let adam = Adam::new(&model, 1e-3);
+        let feed = |size| Samples::new(set, size);
+        Ok(match name {
+            "xor" => {
+                let sgd = Sgd::new(&model, 0.5);
+                Training::with(model, sgd, feed(4), two)
+            }
+            "mlp_tabular" => Training::with(model, adam, feed(32), two),
+            "cnn_mnist" => Training::with(model, adam, feed(64), classes),
+            "autoencoder" => Training::with(model, adam, feed(256), |out, x, _| out.mse_loss(x)),
+            _ => Training::with(model, adam, feed(128), classes),
+        })
+    }
+
+    /// The loss is one of outputs, samples, targets.
+    fn with(
+        model: impl Layer + 'static,
+        mut optimizer: impl Optimizer + 'static,
+        mut feed: Samples,
+        loss: fn(&Tensor, &Tensor, &Tensor) -> Tensor,
+    ) -> Training {
+        let (batch_size, parameters) = (feed.batch_size, model.num_parameters());
+        let step = move || {
+            let (x, y) = feed.next()?;
+            let loss = loss(&model.forward(&x), &x, &y);
+            optimizer.step(&loss).map(|report| report.loss)
         };
-        let output = self.model.forward(&x);
-        let loss = match self.name.as_str() {
-            "mlp_mnist" => output.cross_entropy(&y),
-            "autoencoder" => output.mse_loss(&x),
-            _ => output.binary_cross_entropy_with_logits(&y),
+        Training { batch_size, parameters, step: Box::new(step) }
+    }
+
+    /// A language model learns what comes after each token.
+    fn of_text(
+        model: impl Layer + 'static,
+        mut optimizer: impl Optimizer + 'static,
+        mut text: Text,
+        batch_size: usize,
+    ) -> Training {
+        let parameters = model.num_parameters();
+        let step = move || {
+            let ids = text.next(batch_size)?;
+            let logits = model.forward(&ids.slice(1, 0, -1, 1));
+            let next = ids.slice(1, 1, isize::MAX, 1);
+            let loss = logits.flatten_dims(0, 1).cross_entropy(&next.flatten(0));
+            optimizer.step(&loss).map(|report| report.loss)
         };
-        self.optimizer.step(&loss).map(|report| report.loss)
+        Training { batch_size, parameters, step: Box::new(step) }
+    }
+}
+
+fn classes(out: &Tensor, _: &Tensor, y: &Tensor) -> Tensor {
+    out.cross_entropy(y)
+}
+
+fn two(out: &Tensor, _: &Tensor, y: &Tensor) -> Tensor {
+    out.binary_cross_entropy_with_logits(y)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops at the first failure")]
+
+    use super::*;
+
+    /// Parameters and the loss before the first update are PyTorch 2.13's: the range of five seeds of
+    /// `benches/peers/torch_bench.py`, a little widened.
+    #[test]
+    fn models_are_those_of_the_peers() {
+        for (name, parameters, loss) in [
+            ("mlp_mnist", 535_818, 2.27..2.34),
+            ("mlp_tabular", 3_457, 0.65..0.73),
+            ("xor", 33, 0.65..0.9),
+            ("cnn_mnist", 1_199_882, 2.27..2.34),
+            ("resnet20", 272_474, 2.3..2.8),
+            ("lstm_char", 360_544, 4.55..4.59),
+            ("gpt_mini", 3_323_392, 5.65..5.8),
+            ("autoencoder", 209_968, 0.1..0.3),
+        ] {
+            gradus::seed(1);
+            let mut training = Training::new(name, Data::load(name, None).unwrap()).unwrap();
+            assert_eq!(training.parameters, parameters, "{name}");
+            let first = (training.step)().unwrap();
+            assert!(loss.contains(&first), "{name}: {first}");
+        }
     }
 }
