@@ -1,12 +1,13 @@
 //! Speed of convolutions beside a matrix product of this crate in the same process:
-//! `cargo bench -p gradus-kernels --bench conv [-- words of the rows to run]`.
+//! `cargo bench -p gradus-kernels --bench conv [-- words of the rows to run] [--first]`: channels last,
+//! or second with `--first`.
 //!
 //! One thread, whose own time is measured; samples take turns, and medians are shown, because the
 //! clock of a shared machine wanders. `share` is the part of the product's speed that a pass reaches.
 
 #![allow(clippy::print_stdout)] // a table on the screen is what this is for
 
-use gradus_kernels::conv::{Geometry, Pass, conv};
+use gradus_kernels::conv::{Epilogue, Geometry, Pass, conv};
 use gradus_kernels::gemm::{Activation, Gemm, gemm};
 use gradus_kernels::isa;
 use gradus_kernels::memory::Mem;
@@ -110,6 +111,7 @@ fn median(mut x: Vec<f64>) -> f64 {
 
 fn main() {
     gradus_kernels::pool::set_threads(1);
+    let first = std::env::args().any(|w| w == "--first");
     let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with('-')).collect();
     println!("level {}; medians of interleaved samples", isa::active().name());
     println!(
@@ -135,6 +137,7 @@ fn main() {
             stride: [1, stride, stride],
             dilation: [1; 3],
             before: [0, pad, pad],
+            last: !first,
         };
         let nx = batch * inputs * size * size;
         let ny = batch * outputs * out * out;
@@ -150,6 +153,7 @@ fn main() {
                         &g,
                         Mem::read(x.get()),
                         Mem::read(w.get()),
+                        &Epilogue::default(),
                         Mem::write(y.get_mut()),
                     ),
                     Pass::Input => conv(
@@ -157,6 +161,7 @@ fn main() {
                         &g,
                         Mem::read(y.get()),
                         Mem::read(w.get()),
+                        &Epilogue::default(),
                         Mem::write(x.get_mut()),
                     ),
                     Pass::Weight => conv(
@@ -164,6 +169,7 @@ fn main() {
                         &g,
                         Mem::read(x.get()),
                         Mem::read(y.get()),
+                        &Epilogue::default(),
                         Mem::write(w.get_mut()),
                     ),
                 };

@@ -3,7 +3,8 @@
 
 mod support;
 
-use gradus_kernels::conv::{Geometry, Pass, conv};
+use gradus_kernels::conv::{Epilogue, Geometry, Pass, conv};
+use gradus_kernels::gemm::Activation;
 use gradus_kernels::memory::Mem;
 use support::{Numbers, bits, everywhere, f32s};
 
@@ -75,7 +76,8 @@ fn check(g: &Geometry) {
         let (a, b) = (f32s(na, 1), f32s(nb, 2));
         let run = || {
             let mut out = vec![7.0f32; n];
-            conv(pass, g, Mem::read(&a), Mem::read(&b), Mem::write(&mut out)).unwrap();
+            conv(pass, g, Mem::read(&a), Mem::read(&b), &Epilogue::default(), Mem::write(&mut out))
+                .unwrap();
             out
         };
         let (want, size) = naive(g, pass, &a, &b);
@@ -88,10 +90,58 @@ fn check(g: &Geometry) {
         everywhere(|| {
             let out = run();
             close(&out);
+            same(g, pass, &a, &b, &out);
             // Without the fused instruction other bits are right too.
             let fused = gradus_kernels::isa::active() != gradus_kernels::isa::Isa::Generic;
             if fused { bits(&out) } else { Vec::new() }
         });
+    }
+}
+
+/// Channels second to channels last.
+fn turned(x: &[f32], batch: usize, channels: usize) -> Vec<f32> {
+    let plane = x.len() / (batch * channels).max(1);
+    let from = |i: usize| {
+        let (n, place, c) = (i / (plane * channels), i / channels % plane, i % channels);
+        (n * channels + c) * plane + place
+    };
+    (0..x.len()).map(|i| x[from(i)]).collect()
+}
+
+/// Channels last gives the bits of channels second, and an epilogue those of separate passes.
+fn same(g: &Geometry, pass: Pass, a: &[f32], b: &[f32], want: &[f32]) {
+    let x = |v: &[f32]| turned(v, g.batch, g.inputs);
+    let y = |v: &[f32]| turned(v, g.batch, g.outputs);
+    let last = Geometry { last: true, ..*g };
+    let (la, lb, lwant) = match pass {
+        Pass::Forward => (x(a), b.to_vec(), y(want)),
+        Pass::Input => (y(a), b.to_vec(), x(want)),
+        Pass::Weight => (x(a), y(b), want.to_vec()),
+    };
+    let run = |g: &Geometry, a: &[f32], b: &[f32], epilogue: &Epilogue<'_>| {
+        let mut out = vec![7.0f32; want.len()];
+        conv(pass, g, Mem::read(a), Mem::read(b), epilogue, Mem::write(&mut out)).unwrap();
+        out
+    };
+    let have = run(&last, &la, &lb, &Epilogue::default());
+    assert_eq!(bits(&have), bits(&lwant), "{pass:?} {g:?}: channels last");
+    if pass == Pass::Weight || want.is_empty() {
+        return;
+    }
+    let channels = if pass == Pass::Forward { g.outputs } else { g.inputs };
+    let bias = f32s(channels, 9);
+    for relu in [false, true] {
+        let activation = if relu { Activation::Relu } else { Activation::None };
+        let epilogue = Epilogue { bias: Some(Mem::read(&bias)), activation };
+        let end = |x: f32| if relu && 0.0 > x { 0.0 } else { x };
+        let with = |v: &[f32], channel: &dyn Fn(usize) -> usize| {
+            v.iter().enumerate().map(|(i, &v)| end(v + bias[channel(i)])).collect::<Vec<_>>()
+        };
+        let plane = want.len() / (g.batch * channels);
+        let first = with(want, &|i| i / plane % channels);
+        assert_eq!(bits(&run(g, a, b, &epilogue)), bits(&first), "{pass:?} {g:?}: epilogue");
+        let second = with(&lwant, &|i| i % channels);
+        assert_eq!(bits(&run(&last, &la, &lb, &epilogue)), bits(&second), "{pass:?} {g:?}");
     }
 }
 
@@ -110,7 +160,7 @@ fn flat(
     let y = std::array::from_fn(|i| {
         (x[i] + 2 * before[i] - dilation[i] * (kernel[i] - 1) - 1) / stride[i] + 1
     });
-    Geometry { batch, groups, inputs, outputs, x, y, kernel, stride, dilation, before }
+    Geometry { batch, groups, inputs, outputs, x, y, kernel, stride, dilation, before, last: false }
 }
 
 #[test]
@@ -159,6 +209,7 @@ fn one_and_three_axes() {
         stride: [1, 1, 2],
         dilation: [1, 1, 1],
         before: [0, 0, 1],
+        last: false,
     };
     check(&line);
     let cube = Geometry {
@@ -172,6 +223,7 @@ fn one_and_three_axes() {
         stride: [2, 2, 1],
         dilation: [1, 1, 1],
         before: [1, 1, 1],
+        last: false,
     };
     check(&cube);
     check(&Geometry { y: [2, 3, 5], ..cube });
@@ -209,6 +261,7 @@ fn random_sizes() {
             stride,
             dilation,
             before,
+            last: false,
         };
         check(&g);
     }
@@ -220,7 +273,7 @@ fn nothing_to_do_and_wrong_windows() {
     let (x, w) = (vec![1.0f32; 150], vec![1.0f32; 108]);
     let mut y = vec![1.0f32; 200];
     let mut run = |g: &Geometry, x: &[f32], w: &[f32]| {
-        conv(Pass::Forward, g, Mem::read(x), Mem::read(w), Mem::write(&mut y))
+        conv(Pass::Forward, g, Mem::read(x), Mem::read(w), &Epilogue::default(), Mem::write(&mut y))
     };
     assert!(run(&g, &x, &w).is_ok());
     assert!(run(&g, &x[1..], &w).is_err());
@@ -231,13 +284,27 @@ fn nothing_to_do_and_wrong_windows() {
     assert!(run(&Geometry { batch: 0, ..g }, &x, &w).is_ok());
     let mut y = vec![1.0f32; 200];
     let none = Geometry { inputs: 0, ..g };
-    let done =
-        conv(Pass::Forward, &none, Mem::read(&x[..0]), Mem::read(&w[..0]), Mem::write(&mut y));
+    let done = conv(
+        Pass::Forward,
+        &none,
+        Mem::read(&x[..0]),
+        Mem::read(&w[..0]),
+        &Epilogue::default(),
+        Mem::write(&mut y),
+    );
     assert!(done.is_ok() && y.iter().all(|&y| y == 0.0));
     let mut both = vec![1.0f32; 300];
     let (shared, rest) = both.split_at_mut(150);
     assert!(
-        conv(Pass::Forward, &g, Mem::read(shared), Mem::read(&w), Mem::write(rest)).is_err(),
+        conv(
+            Pass::Forward,
+            &g,
+            Mem::read(shared),
+            Mem::read(&w),
+            &Epilogue::default(),
+            Mem::write(rest)
+        )
+        .is_err(),
         "150 elements are not 200"
     );
 }
@@ -249,6 +316,14 @@ fn padding_takes_part() {
     let mut w = vec![1.0f32; 9];
     w[0] = f32::INFINITY;
     let mut y = vec![0.0f32; 4];
-    conv(Pass::Forward, &g, Mem::read(&[1.0f32; 4]), Mem::read(&w), Mem::write(&mut y)).unwrap();
+    conv(
+        Pass::Forward,
+        &g,
+        Mem::read(&[1.0f32; 4]),
+        Mem::read(&w),
+        &Epilogue::default(),
+        Mem::write(&mut y),
+    )
+    .unwrap();
     assert!(y[0].is_nan() && y[3] == f32::INFINITY, "{y:?}");
 }

@@ -84,7 +84,8 @@ pub(super) fn run(run: &Run<'_>, step: &Step) -> Result<bool, Stop> {
         }
         Step::Gemm(g) => return Ok(product(run, g)?),
         Step::Conv { pass, geometry, a, b, out } => {
-            conv::conv(*pass, geometry, run.mem(a)?, run.mem(b)?, run.mem(out)?)?;
+            let end = conv::Epilogue::default();
+            conv::conv(*pass, geometry, run.mem(a)?, run.mem(b)?, &end, run.mem(out)?)?;
         }
         Step::Recurrent { walk, backward, operands, lengths, out, work } => {
             let ins = windows(run, operands)?;

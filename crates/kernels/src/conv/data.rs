@@ -1,10 +1,10 @@
-//! The operand that is read by offsets: where its elements are, padded or in place, and the places
+//! The operand that is read by offsets: where its elements are, in place or copied, and the places
 //! of the window cut into units.
 //!
-//! All of this depends on the shape alone: on no thread, and on no instruction set.
+//! How places are cut depends on the shape alone: on no thread, no instruction set, no layout.
 
-use super::strip::Slot;
-use super::tile::{Kernels, Pad};
+use super::copy::Pad;
+use super::tile::Kernels;
 use super::volume;
 
 /// Places of a unit at most, if one row of them is not more; larger images are cut.
@@ -13,11 +13,17 @@ const CUT: usize = 1024;
 /// Images are taken together until a unit has so many places.
 const TOGETHER: usize = 256;
 
-/// Elements of a padded copy that stay in the L2 cache beside the other operand.
+/// Elements of a copy that stay in the L2 cache beside the other operand.
 const COPY: usize = 96 << 10;
 
 /// Elements that the vectors of a copy may write beyond its end.
 const SLACK: usize = 64;
+
+/// Lanes that are computed together where each has its own data, on any machine.
+pub(super) const EACH: usize = 64;
+
+/// Lanes of the widest register of any machine.
+const WIDEST: usize = 16;
 
 /// `total` things in `count` parts that differ by at most one: start and length of part `i`.
 pub(super) fn part(total: usize, count: usize, i: usize) -> (usize, usize) {
@@ -54,6 +60,52 @@ impl Axis {
     }
 }
 
+/// How an array of images lies in memory: channels last (side by side), or second.
+#[derive(Clone, Copy)]
+pub(super) struct Images {
+    pub(super) last: bool,
+    pub(super) channels: usize,
+    pub(super) dims: [usize; 3],
+}
+
+impl Images {
+    pub(super) fn new(last: bool, channels: usize, dims: [usize; 3]) -> Images {
+        // Where there is one channel, or one place, both are the same.
+        Images { last: last || channels == 1 || volume(dims) == 1, channels, dims }
+    }
+
+    /// Distance of two images.
+    pub(super) fn image(&self) -> usize {
+        self.channels * volume(self.dims)
+    }
+
+    /// Distance of two channels.
+    pub(super) fn channel(&self) -> usize {
+        if self.last { 1 } else { volume(self.dims) }
+    }
+
+    /// Distance of two places.
+    pub(super) fn place(&self) -> usize {
+        if self.last { self.channels } else { 1 }
+    }
+
+    /// Distances along the axes.
+    pub(super) fn strides(&self) -> [usize; 3] {
+        let [_, h, w] = self.dims;
+        [h * w, w, 1].map(|s| s * self.place())
+    }
+}
+
+/// Which data a lane has where each has its own: in plane `j`, lane `f` has channel
+/// `f / repeat * planes + j`.
+#[derive(Clone, Copy)]
+pub(super) struct Spread {
+    pub(super) planes: usize,
+    pub(super) repeat: usize,
+    /// Lanes in all.
+    pub(super) lanes: usize,
+}
+
 /// Some places: of several images all, or of one image some along the axis that is cut.
 #[derive(Clone, Copy)]
 pub(super) struct Unit {
@@ -71,97 +123,88 @@ pub(super) struct Unit {
 /// The data of one pass, and its units.
 pub(super) struct Field {
     src: *const f32,
-    /// Sizes of the data; distance of two images and of two channels there.
-    dims: [usize; 3],
-    src_image: usize,
-    src_channel: usize,
+    data: Images,
     pub(super) axes: [Axis; 3],
     low: [isize; 3],
+    spread: Option<Spread>,
     /// The data are read where they are.
     in_place: bool,
     cut: usize,
     bands: usize,
     parts: usize,
     batch: usize,
-    channels: usize,
-    /// Rows of the copy have every so many elements side by side, then the ones between.
-    split: usize,
-    /// Distances where the kernel reads.
+    /// Distances where the kernel reads: along the axes, of two images, of two planes.
     strides: [usize; 3],
-    channel: usize,
     image: usize,
+    plane: usize,
 }
 
 impl Field {
-    /// Data `[batch, all, dims]`, of which pieces read `channels` channels at a time; `narrow` if
-    /// they read whole registers, of places side by side.
+    /// Data of which pieces read `channels` channels at a time, shared by all lanes; or
+    /// as `spread` says, where `channels` is the number of lanes.
     pub(super) fn new(
         src: *const f32,
+        data: Images,
         batch: usize,
-        all: usize,
         channels: usize,
-        dims: [usize; 3],
         axes: [Axis; 3],
-        narrow: bool,
+        spread: Option<Spread>,
     ) -> Field {
-        let src_channel = volume(dims);
+        let dims = data.dims;
         let spans = axes.map(|a| a.span());
         let low = spans.map(|s| s.0);
         let fits = (0..3)
             .all(|i| low[i] >= 0 && low[i] as usize + axes[i].extent(axes[i].places) <= dims[i]);
-        // Channels that many pages apart share few places of the L1 cache.
-        let in_place = fits && !narrow && (!src_channel.is_multiple_of(512) || channels <= 4);
-        let split = if narrow { axes[2].step } else { 1 };
+        // Lanes read whole registers.
+        let own = spread
+            .is_none_or(|s| s.planes == 1 && s.repeat == 1 && data.channels.is_multiple_of(WIDEST));
+        let in_place = data.last && fits && own;
+        let planes = spread.map_or(1, |s| s.planes);
+        let width = match spread {
+            Some(_) => planes * channels.next_multiple_of(WIDEST),
+            None => channels,
+        };
         let cut = (0..2).find(|&i| axes[i].places > 1).unwrap_or(2);
         let places = volume(axes.map(|a| a.places));
         let row = places.checked_div(axes[cut].places).unwrap_or(0).max(1);
-        // The sizes of the copy of one channel, for so many places along the axis.
+        // The sizes of the copy, for so many places along the axis.
         let padded = |len: usize| {
             let mut sizes: [usize; 3] = std::array::from_fn(|i| axes[i].extent(axes[i].places));
             sizes[cut] = axes[cut].extent(len);
-            sizes[2] = sizes[2].next_multiple_of(split);
             sizes
         };
-        // An odd number of cache lines, so that channels lie in different places of the L1 cache.
-        let plane = |len: usize| (volume(padded(len)).div_ceil(16) | 1) * 16;
+        let size = |len: usize| volume(padded(len)).saturating_mul(width.max(1));
         let mut len = (CUT / row).clamp(1, axes[cut].places.max(1));
-        if !in_place {
-            while len > 1 && plane(len).saturating_mul(channels) > COPY {
-                len = len.div_ceil(2);
-            }
+        while len > 1 && size(len) > COPY {
+            len = len.div_ceil(2);
         }
         let bands = axes[cut].places.div_ceil(len).max(1);
         let len = axes[cut].places.div_ceil(bands);
         let mut together = 1;
         if bands == 1 {
-            together = (TOGETHER / places.max(1)).clamp(1, batch.max(1));
-            if !in_place {
-                together = together.min((COPY / (plane(len) * channels).max(1)).max(1));
-            }
+            together = (TOGETHER / places.max(1)).min(COPY / size(len).max(1));
+            together = together.clamp(1, batch.max(1));
         }
-        let (strides, channel, image) = if in_place {
-            ([dims[1] * dims[2], dims[2], 1], src_channel, all * src_channel)
+        let (strides, image) = if in_place {
+            (data.strides(), data.image())
         } else {
             let [_, h, w] = padded(len);
-            ([h * w, w, 1], plane(len), channels * plane(len))
+            ([h * w * width, w * width, width], size(len))
         };
         Field {
             src,
-            dims,
-            src_image: all * src_channel,
-            src_channel,
+            data,
             axes,
             low,
+            spread,
             in_place,
             cut,
             bands,
             parts: batch.div_ceil(together),
             batch,
-            channels,
-            split,
             strides,
-            channel,
             image,
+            plane: width / planes.max(1),
         }
     }
 
@@ -169,6 +212,7 @@ impl Field {
         self.bands * self.parts
     }
 
+    /// Unit 0 has the most places, and those of others lie like its first ones.
     pub(super) fn unit(&self, u: usize) -> Unit {
         let (image, images) = part(self.batch, self.parts, u / self.bands);
         let (start, len) = part(self.axes[self.cut].places, self.bands, u % self.bands);
@@ -193,7 +237,8 @@ impl Field {
         unit.start * steps[self.cut]
     }
 
-    /// Makes a unit's data readable by offsets: returns where offset 0 of channel `channel` is.
+    /// Makes a unit's data readable by offsets: returns where offset 0 is, of channel (or lane)
+    /// `first`; `channels` of them will be read.
     ///
     /// # Safety
     /// The machine has the instruction set of the kernels, the data can be read, and
@@ -202,119 +247,77 @@ impl Field {
         &self,
         kernels: &Kernels,
         unit: &Unit,
-        channel: usize,
+        first: usize,
         channels: usize,
         copy: *mut f32,
     ) -> *const f32 {
         let mut from = self.low;
         from[self.cut] += (unit.start * self.axes[self.cut].step) as isize;
-        let src = self.src.wrapping_add(unit.image * self.src_image + channel * self.src_channel);
+        let src = self.src.wrapping_add(unit.image * self.data.image());
         if self.in_place {
             let at: isize = (0..3).map(|i| from[i] * self.strides[i] as isize).sum();
-            return src.wrapping_offset(at);
+            return src.wrapping_add(first).wrapping_offset(at);
         }
         let mut sizes: [usize; 3] =
             std::array::from_fn(|i| self.axes[i].extent(self.axes[i].places));
         sizes[self.cut] = self.axes[self.cut].extent(unit.len);
         for image in 0..unit.images {
             let pad = Pad {
-                src: src.wrapping_add(image * self.src_image),
-                dims: self.dims,
-                src_channel: self.src_channel,
+                src: src.wrapping_add(image * self.data.image()),
+                dims: self.data.dims,
+                src_channel: self.data.channel(),
+                src_place: self.data.place(),
                 from,
                 sizes,
                 strides: self.strides,
-                channels: channels.min(self.channels),
-                channel: self.channel,
+                channels,
                 dst: copy.wrapping_add(image * self.image),
             };
             // SAFETY: the contract.
             unsafe {
-                match self.split {
-                    1 => (kernels.pad)(&pad),
-                    _ => self.split(&pad),
+                match self.spread {
+                    Some(s) if s.planes * s.repeat > 1 => self.spread(&pad, s, first),
+                    _ => {
+                        let src = pad.src.wrapping_add(first * pad.src_channel);
+                        (kernels.pad)(&Pad { src, ..pad });
+                    }
                 }
             }
         }
         copy.cast_const()
     }
 
-    /// The copy with split rows.
+    /// The copy where several lanes have the same channel, or a lane has several.
     ///
     /// # Safety
     /// As for [`Field::load`].
-    unsafe fn split(&self, p: &Pad) {
+    unsafe fn spread(&self, p: &Pad, s: Spread, first: usize) {
         let inside = |i: isize, n: usize| usize::try_from(i).ok().filter(|&i| i < n);
-        for c in 0..p.channels {
-            for d in 0..p.sizes[0] {
-                for h in 0..p.sizes[1] {
-                    let z = inside(p.from[0] + d as isize, p.dims[0]);
-                    let y = inside(p.from[1] + h as isize, p.dims[1]);
-                    let to = c * p.channel + d * p.strides[0] + h * p.strides[1];
-                    let dst = p.dst.wrapping_add(to);
-                    let row = z.zip(y).map(|(z, y)| {
-                        p.src.wrapping_add(c * p.src_channel + (z * p.dims[1] + y) * p.dims[2])
+        for d in 0..p.sizes[0] {
+            let z = inside(p.from[0] + d as isize, p.dims[0]);
+            for h in 0..p.sizes[1] {
+                let y = inside(p.from[1] + h as isize, p.dims[1]);
+                for w in 0..p.sizes[2] {
+                    let x = inside(p.from[2] + w as isize, p.dims[2]);
+                    let at = d * p.strides[0] + h * p.strides[1] + w * p.strides[2];
+                    let src = z.zip(y).zip(x).map(|((z, y), x)| {
+                        let place = (z * p.dims[1] + y) * p.dims[2] + x;
+                        p.src.wrapping_add(place * p.src_place)
                     });
-                    for r in 0..self.split {
-                        let dst = dst.wrapping_add(r * (self.strides[1] / self.split));
-                        for (q, at) in (r..p.sizes[2]).step_by(self.split).enumerate() {
-                            let w = inside(p.from[2] + at as isize, p.dims[2]);
+                    for plane in 0..s.planes {
+                        let dst = p.dst.wrapping_add(at + plane * self.plane);
+                        for lane in 0..p.channels {
+                            let channel = (first + lane) / s.repeat * s.planes + plane;
                             // SAFETY: the contract.
                             unsafe {
-                                *dst.wrapping_add(q) =
-                                    row.zip(w).map_or(0.0, |(row, w)| *row.wrapping_add(w));
+                                *dst.wrapping_add(lane) = src
+                                    .map_or(0.0, |src| *src.wrapping_add(channel * p.src_channel));
                             }
                         }
                     }
                 }
             }
         }
-    }
-
-    /// Slots of the largest unit, of at most `width` places.
-    pub(super) fn most_slots(&self, width: usize) -> usize {
-        let unit = self.unit(0);
-        let row = if self.cut == 2 { unit.len } else { self.axes[2].places };
-        (unit.images * unit.each).checked_div(row).unwrap_or(0) * row.div_ceil(width)
-    }
-
-    /// The places of a unit as slots of at most `width`, and where they are in the result: as in
-    /// [`Field::positions`]. Returns how many.
-    ///
-    /// # Safety
-    /// There is room for [`Field::most_slots`].
-    pub(super) unsafe fn slots(
-        &self,
-        unit: &Unit,
-        width: usize,
-        image: usize,
-        start: [usize; 3],
-        steps: [usize; 3],
-        slots: *mut Slot,
-    ) -> usize {
-        let mut counts = self.axes.map(|a| a.places);
-        counts[self.cut] = unit.len;
-        let mut count = 0;
-        for i in 0..unit.images {
-            for d in 0..counts[0] {
-                for h in 0..counts[1] {
-                    let from = i * self.image
-                        + d * self.axes[0].step * self.strides[0]
-                        + h * self.axes[1].step * self.strides[1];
-                    let to = i * image + start.iter().sum::<usize>() + d * steps[0] + h * steps[1];
-                    for w in (0..counts[2]).step_by(width) {
-                        let len = (counts[2] - w).min(width);
-                        // SAFETY: the contract.
-                        unsafe {
-                            *slots.wrapping_add(count) =
-                                Slot { from: from + w, to: to + w * steps[2], len };
-                        }
-                        count += 1;
-                    }
-                }
-            }
-        }
-        count
     }
 
     /// The offsets of a unit's places, in order.
@@ -324,11 +327,11 @@ impl Field {
     pub(super) unsafe fn places(&self, unit: &Unit, to: *mut usize) {
         let steps = std::array::from_fn(|i| self.axes[i].step * self.strides[i]);
         // SAFETY: the contract.
-        unsafe { self.positions(unit, self.image, [0; 3], steps, to) };
+        unsafe { self.positions(unit, self.image, steps, to) };
     }
 
-    /// For each place of a unit: the element at `start + place * step` of each axis, in images that
-    /// are so far apart.
+    /// For each place of a unit: the element at `place * step` of each axis, in images that are so
+    /// far apart.
     ///
     /// # Safety
     /// As for [`Field::places`].
@@ -336,7 +339,6 @@ impl Field {
         &self,
         unit: &Unit,
         image: usize,
-        start: [usize; 3],
         steps: [usize; 3],
         mut to: *mut usize,
     ) {
@@ -345,8 +347,7 @@ impl Field {
         for i in 0..unit.images {
             for d in 0..counts[0] {
                 for h in 0..counts[1] {
-                    let at = i * image + start[0] + d * steps[0] + start[1] + h * steps[1];
-                    let mut at = at + start[2];
+                    let mut at = i * image + d * steps[0] + h * steps[1];
                     for _ in 0..counts[2] {
                         // SAFETY: the contract.
                         unsafe { *to = at };
@@ -358,24 +359,22 @@ impl Field {
         }
     }
 
-    /// The offsets of the taps: channels, and the window for each.
+    /// The offsets of the taps: elements of the window, and the channels (or planes) for each.
     ///
     /// # Safety
     /// There is room for so many numbers.
     pub(super) unsafe fn taps(&self, channels: usize, mut to: *mut usize) {
         let at = |axis: usize, j: usize| {
-            let at = (self.axes[axis].tap(j) - self.low[axis]) as usize;
-            if axis == 2 && self.split > 1 {
-                return at % self.split * (self.strides[1] / self.split) + at / self.split;
-            }
-            at * self.strides[axis]
+            (self.axes[axis].tap(j) - self.low[axis]) as usize * self.strides[axis]
         };
-        for c in 0..channels {
-            for d in 0..self.axes[0].taps {
-                for h in 0..self.axes[1].taps {
-                    for w in 0..self.axes[2].taps {
+        let apart = if self.spread.is_some() { self.plane } else { 1 };
+        for d in 0..self.axes[0].taps {
+            for h in 0..self.axes[1].taps {
+                for w in 0..self.axes[2].taps {
+                    let window = at(0, d) + at(1, h) + at(2, w);
+                    for c in 0..channels {
                         // SAFETY: the contract.
-                        unsafe { *to = c * self.channel + at(0, d) + at(1, h) + at(2, w) };
+                        unsafe { *to = window + c * apart };
                         to = to.wrapping_add(1);
                     }
                 }

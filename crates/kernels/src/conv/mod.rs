@@ -1,5 +1,5 @@
-//! Convolutions: forward, the gradient for the input, the gradient for the weight; f32, channels
-//! second (`[batch, channels, depth, height, width]`), over one to three spatial axes.
+//! Convolutions: forward, the gradient for the input, the gradient for the weight; f32, over one to
+//! three spatial axes, channels last (`[batch, depth, height, width, channels]`) or second.
 //!
 //! One micro-kernel serves all three, without im2col: `acc[row][lane] += A[row + tap] * B[tap][lane]`,
 //! where rows and taps are lists of offsets into one operand, and B is a small packed matrix with
@@ -7,29 +7,35 @@
 //!
 //! | pass | rows | taps | B | lanes |
 //! |---|---|---|---|---|
-//! | forward | places of y | channels of x, kernel | weight, turned | channels of y |
-//! | input | places of x | channels of y, kernel | weight | channels of x |
-//! | weight | channels of x, kernel | places of y | gradient of y, turned | channels of y |
+//! | forward | places of y | kernel, channels of x | weight, turned | channels of y |
+//! | input | places of x | kernel, channels of y | weight | channels of x |
+//! | weight | kernel, channels of x | places of y | gradient of y | channels of y |
 //!
-//! Layouts are converted apart from the kernel: `data` pads the operand that is read by offsets (or
-//! finds that it can be read where it is) and cuts places into units; results are turned back where
-//! they are stored. `products` does forward and input, `weight` the gradient for the weight. With few
-//! output channels most lanes would be empty: there `narrow` has places in the lanes (`strip`).
+//! Depthwise convolutions, and groups of so few channels that most lanes would be empty ([`each`]),
+//! use the kernel's second form, where every lane has its own element of A too: lanes are channels of
+//! all groups, and a tap is an element of the window (and one of the few channels of a group).
 //!
-//! **Bits.** Equal for any number of threads and for AVX2 and AVX-512. Taps are cut into blocks of
-//! 512, each one chain of fused multiply-adds from 0 in the order of channels, then places; blocks
-//! are added in order. For the weight, places come in units (parts of an image, or several images)
-//! that the shape fixes, and units in at most 16 chunks whose sums are added in order; with few
-//! output channels a unit is summed in 16 lanes, which are added up in a fixed tree at the end.
-//! What is padded is a zero that takes part: zero times infinity is NaN.
+//! **Layouts.** The kernel reads and writes channels last. With [`Geometry::last`] that is how the
+//! operands lie: they are read where they are, and copied only to put zeros around (a unit of places
+//! at a time, which stays in the cache: `data`); results are stored where they belong. With channels
+//! second, each unit is turned when it is copied, and its results when they are stored. Weights are
+//! `[outputs, inputs / groups, kernel..]` in both. `products` does forward and input, `weight` the
+//! gradient for the weight.
+//!
+//! **Bits.** Equal for any number of threads, for both layouts, and for AVX2 and AVX-512. Taps are cut
+//! into blocks of 512, each one chain of fused multiply-adds from 0 in the order of the window, then
+//! channels; blocks are added in order. For the weight, places come in units (parts of an image, or
+//! several images) that the shape fixes, cut into blocks of at most 256, and units in at most 16
+//! chunks whose sums are added in order. What is padded is a zero that takes part: zero times
+//! infinity is NaN. The bias is added to the finished sum, as a pass of its own would.
 
+mod copy;
 mod data;
-mod narrow;
 mod products;
-mod strip;
 mod tile;
 mod weight;
 
+use crate::gemm::Activation;
 use crate::memory::{KernelError, Mem, Ty};
 
 /// Which of x, w, y is computed from the other two.
@@ -45,7 +51,8 @@ pub enum Pass {
 
 /// The sizes of a convolution; missing axes are sizes of 1 in front.
 ///
-/// x is `[batch, inputs, x..]`, y `[batch, outputs, y..]`, w `[outputs, inputs / groups, kernel..]`.
+/// x is `[batch, inputs, x..]`, y `[batch, outputs, y..]`, w `[outputs, inputs / groups, kernel..]`;
+/// with `last`, x is `[batch, x.., inputs]` and y `[batch, y.., outputs]`.
 /// Element `o * stride + k * dilation - before` of x meets element `o` of y through `k`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
@@ -69,6 +76,30 @@ pub struct Geometry {
     pub dilation: [usize; 3],
     /// Zeros before x.
     pub before: [usize; 3],
+    /// The channels of x and y lie side by side in memory. Changes no bit of any element.
+    pub last: bool,
+}
+
+/// What is applied to each element of a result of the passes forward and input before it is stored.
+/// The bits are those of separate passes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Epilogue<'a> {
+    /// Added: an element for each channel of the result.
+    pub bias: Option<Mem<'a>>,
+    /// Applied last.
+    pub activation: Activation,
+}
+
+/// An epilogue that is checked; no bias is null.
+#[derive(Clone, Copy)]
+struct End {
+    bias: *const f32,
+    relu: bool,
+}
+
+/// Whether each lane has its own data, instead of all lanes the same: groups of few channels.
+fn each(groups: usize, inputs: usize, outputs: usize) -> bool {
+    groups > 1 && inputs * outputs <= 4
 }
 
 /// The product of sizes.
@@ -103,12 +134,13 @@ impl Geometry {
 ///
 /// # Errors
 /// Windows that are too short, of another type than f32, not writable, or that overlap the result;
-/// sizes that cannot be.
+/// sizes that cannot be; an epilogue of the gradient for the weight.
 pub fn conv(
     pass: Pass,
     geometry: &Geometry,
     a: Mem<'_>,
     b: Mem<'_>,
+    epilogue: &Epilogue<'_>,
     out: Mem<'_>,
 ) -> Result<(), KernelError> {
     let g = *geometry;
@@ -133,11 +165,28 @@ pub fn conv(
     if out.overlaps(&a) || out.overlaps(&b) {
         return Err(KernelError::Overlap("conv: the result overlaps an operand"));
     }
+    let channels = if pass == Pass::Forward { g.outputs } else { g.inputs };
+    let end = end(epilogue, channels, &out)?;
+    if pass == Pass::Weight && (end.relu || !end.bias.is_null()) {
+        return Err(KernelError::Type("conv: the gradient for the weight has no epilogue"));
+    }
     if nout == 0 {
         return Ok(());
     }
+    let plane = nout / (g.batch * channels).max(1);
     if na == 0 || nb == 0 {
-        return crate::scan::zero(out);
+        crate::scan::zero(out)?;
+        if !end.bias.is_null() {
+            for i in 0..nout {
+                let channel = if g.last { i % channels } else { i / plane % channels };
+                // SAFETY: the window has so many elements, and the bias one a channel.
+                unsafe {
+                    let x = *end.bias.wrapping_add(channel);
+                    *out.ptr::<f32>().wrapping_add(i) = if end.relu && 0.0 > x { 0.0 } else { x };
+                }
+            }
+        }
+        return Ok(());
     }
     let kernels = tile::of(crate::isa::active());
     let (a, b, out) = (a.ptr::<f32>().cast_const(), b.ptr::<f32>().cast_const(), out.ptr::<f32>());
@@ -145,10 +194,23 @@ pub fn conv(
     // and the result overlaps neither operand.
     unsafe {
         match pass {
-            Pass::Forward => products::forward(kernels, &g, a, b, out)?,
-            Pass::Input => products::input(kernels, &g, a, b, out)?,
+            Pass::Forward => products::forward(kernels, &g, a, b, out, end)?,
+            Pass::Input => products::input(kernels, &g, a, b, out, end)?,
             Pass::Weight => weight::weight(kernels, &g, a, b, out)?,
         }
     }
     Ok(())
+}
+
+fn end(epilogue: &Epilogue<'_>, channels: usize, out: &Mem<'_>) -> Result<End, KernelError> {
+    let relu = epilogue.activation == Activation::Relu;
+    let Some(bias) = epilogue.bias else { return Ok(End { bias: std::ptr::null(), relu }) };
+    if bias.ty() != Ty::F32 {
+        return Err(KernelError::Type("conv: the bias is f32"));
+    }
+    let bias = bias.slice(0, channels).ok_or(KernelError::Bounds("conv: the bias is too short"))?;
+    if out.overlaps(&bias) {
+        return Err(KernelError::Overlap("conv: the result overlaps the bias"));
+    }
+    Ok(End { bias: bias.ptr::<f32>().cast_const(), relu })
 }

@@ -1,37 +1,48 @@
-//! The forward pass and the gradient for the input: places by output channels.
+//! The forward pass and the gradient for the input: places by channels of the result.
 
-use super::data::{Axis, Field, Room, Unit, part};
-use super::narrow::Narrow;
-use super::strip::NARROW;
-use super::tile::{BLOCK, Kernels, OWN, SHARED, Tile, Turn, with_scratch};
-use super::{Geometry, volume};
-use crate::gemm::pack::Pack;
-use crate::gemm::simd::prefetch;
+use super::copy::Turn;
+use super::data::{Axis, EACH, Field, Images, Room, Spread, Unit, part};
+use super::tile::{BLOCK, Kernels, OWN, SHARED, Tile, with_scratch};
+use super::{End, Geometry, volume};
 use crate::memory::Shared;
 use crate::pool::{self, PiecePanicked};
 
-/// Places whose results are kept near until they are turned and stored.
-const NEAR: usize = 64;
-
-/// Elements of a cache line.
-const LINE: usize = 16;
+/// Places whose results are kept near until they are turned and stored, with channels second.
+const NEAR: usize = 96;
 
 /// What both passes have in common: data by offsets, times packed weights.
 struct Product<'a> {
     kernels: &'a Kernels,
     field: Field,
+    /// Each lane has data of its own: then a group is some lanes.
+    each: bool,
     groups: usize,
-    /// Taps of a place: data channels of a group by elements of the window.
-    taps: usize,
-    /// Data channels of a group, and channels of the result of a group.
+    /// Elements of the window, and channels (planes, for `each`) of the data: taps of a place.
+    window: usize,
     channels: usize,
+    /// Channels of the result, of a group (the last may have fewer).
     outs: usize,
     out: *mut f32,
-    /// Sizes of the result, and which of its elements are the places: start and step.
-    dims: [usize; 3],
+    result: Images,
+    /// Which elements of the result are the places: start and step.
     start: [usize; 3],
     step: [usize; 3],
+    end: End,
     work: usize,
+}
+
+/// How a result of `outs` channels in `groups` groups is computed from `channels` channels a group:
+/// groups, channels and outs of the product, and what the lanes have.
+fn shape(groups: usize, channels: usize, outs: usize) -> (usize, usize, Option<Spread>) {
+    let all = groups * outs;
+    match super::each(groups, channels, outs) {
+        true => (
+            all.div_ceil(EACH),
+            EACH.min(all),
+            Some(Spread { planes: channels, repeat: outs, lanes: all }),
+        ),
+        false => (groups, outs, None),
+    }
 }
 
 /// y from (x, w).
@@ -44,6 +55,7 @@ pub(super) unsafe fn forward(
     x: *const f32,
     w: *const f32,
     y: *mut f32,
+    end: End,
 ) -> Result<(), PiecePanicked> {
     let channels = g.inputs / g.groups;
     let axes = std::array::from_fn(|i| Axis {
@@ -53,45 +65,47 @@ pub(super) unsafe fn forward(
         first: -(g.before[i] as isize),
         delta: g.dilation[i] as isize,
     });
-    let narrow = g.outputs / g.groups <= NARROW;
+    let (groups, outs, spread) = shape(g.groups, channels, g.outputs / g.groups);
+    let data = Images::new(g.last, g.inputs, g.x);
+    let width = if spread.is_some() { outs } else { channels };
+    let window = volume(g.kernel);
     let product = Product {
         kernels,
-        field: Field::new(x, g.batch, g.inputs, channels, g.x, axes, narrow),
-        groups: g.groups,
-        taps: channels * volume(g.kernel),
+        field: Field::new(x, data, g.batch, width, axes, spread),
+        each: spread.is_some(),
+        groups,
+        window,
         channels,
-        outs: g.outputs / g.groups,
+        outs,
         out: y,
-        dims: g.y,
+        result: Images::new(g.last, g.outputs, g.y),
         start: [0; 3],
         step: [1; 3],
+        end,
         work: g.work(),
     };
-    let taps = product.taps;
-    if narrow {
-        let outs = product.outs;
-        // SAFETY: the contract.
-        let weight = |group: usize, f: usize, tap: usize| unsafe {
-            *w.wrapping_add((group * outs + f) * taps + tap)
-        };
-        // SAFETY: the contract.
-        return unsafe { product.narrow().run(&weight) };
-    }
-    // The weight's rows are taps in the order that is wanted; they only have to be turned.
+    // The weights of an output are a row: of each channel the window. They become columns: of each
+    // element of the window the channels.
     let pack = |group: usize, first: usize, count: usize, width: usize, dst: *mut f32| {
-        let pack = Pack {
-            src: w.wrapping_add((group * product.outs + first) * taps),
-            step: 1,
-            across: taps,
-            k: taps,
-            count,
-            width,
+        let src = w.wrapping_add((group * outs + first) * channels * window);
+        let turn = Turn {
+            src,
+            src_row: channels * window,
+            rows: count,
+            cols: window,
             dst,
-            repeat: 1,
-            apart: 0,
+            dst_row: channels * width,
         };
         // SAFETY: the contract.
-        unsafe { (kernels.panel)(&pack) }
+        unsafe {
+            if window == 1 {
+                return (kernels.turn)(&Turn { cols: channels, dst_row: width, ..turn });
+            }
+            for c in 0..channels {
+                let (src, dst) = (src.wrapping_add(c * window), dst.wrapping_add(c * width));
+                (kernels.turn)(&Turn { src, dst, ..turn });
+            }
+        }
     };
     // SAFETY: the contract.
     unsafe { product.run(&pack) }
@@ -107,13 +121,14 @@ pub(super) unsafe fn input(
     dy: *const f32,
     w: *const f32,
     dx: *mut f32,
+    end: End,
 ) -> Result<(), PiecePanicked> {
     let phases: [usize; 3] = std::array::from_fn(|i| g.stride[i].min(g.x[i]));
     for phase in 0..volume(phases) {
         let start =
             [phase / (phases[1] * phases[2]), phase / phases[2] % phases[1], phase % phases[2]];
         // SAFETY: the contract.
-        unsafe { residue(kernels, g, dy, w, dx, start, volume(phases)) }?;
+        unsafe { residue(kernels, g, dy, w, dx, end, start, volume(phases)) }?;
     }
     Ok(())
 }
@@ -126,16 +141,18 @@ fn gcd(a: usize, b: usize) -> usize {
 ///
 /// # Safety
 /// As for [`forward`].
+#[allow(clippy::too_many_arguments)]
 unsafe fn residue(
     kernels: &Kernels,
     g: &Geometry,
     dy: *const f32,
     w: *const f32,
     dx: *mut f32,
+    end: End,
     start: [usize; 3],
     phases: usize,
 ) -> Result<(), PiecePanicked> {
-    let (channels, outs) = (g.outputs / g.groups, g.inputs / g.groups);
+    let (channels, per_group) = (g.outputs / g.groups, g.inputs / g.groups);
     // Element i of x meets element (i + before - k * dilation) / stride of y: only every so many
     // elements of the window leave no rest.
     let every: [usize; 3] = std::array::from_fn(|i| g.stride[i] / gcd(g.stride[i], g.dilation[i]));
@@ -152,49 +169,69 @@ unsafe fn residue(
             .div_euclid(g.stride[i] as isize),
         delta: -((every[i] * g.dilation[i] / g.stride[i]) as isize),
     });
-    let window: [usize; 3] = axes.map(|a: Axis| a.taps);
-    let narrow = outs <= NARROW && volume(window) > 0;
+    let taps: [usize; 3] = axes.map(|a: Axis| a.taps);
+    let window = volume(taps);
+    let (groups, outs, spread) = shape(g.groups, channels, per_group);
+    let data = Images::new(g.last, g.outputs, g.y);
+    let width = if spread.is_some() { outs } else { channels };
     let product = Product {
         kernels,
-        field: Field::new(dy, g.batch, g.outputs, channels, g.y, axes, narrow),
-        groups: g.groups,
-        taps: channels * volume(window),
+        field: Field::new(dy, data, g.batch, width, axes, spread),
+        each: spread.is_some(),
+        groups,
+        window,
         channels,
         outs,
         out: dx,
-        dims: g.x,
+        result: Images::new(g.last, g.inputs, g.x),
         start,
         step: g.stride,
+        end,
         work: g.work() / phases,
     };
     let all = volume(g.kernel);
-    if narrow {
-        let weight = |group: usize, c: usize, tap: usize| {
-            let (f, tap) = (tap / volume(window), tap % volume(window));
-            let j = [tap / (window[1] * window[2]), tap / window[2] % window[1], tap % window[2]];
-            let k: [usize; 3] = std::array::from_fn(|i| first[i] + j[i] * every[i]);
-            let at = (k[0] * g.kernel[1] + k[1]) * g.kernel[2] + k[2];
-            // SAFETY: the contract.
-            unsafe { *w.wrapping_add(((group * channels + f) * outs + c) * all + at) }
-        };
-        // SAFETY: the contract.
-        return unsafe { product.narrow().run(&weight) };
-    }
-    let pack = |group: usize, first_out: usize, count: usize, width: usize, dst: *mut f32| {
-        let mut to = dst;
-        for f in 0..channels {
-            let from = w.wrapping_add(((group * channels + f) * outs + first_out) * all);
-            for tap in 0..volume(window) {
-                let j =
-                    [tap / (window[1] * window[2]), tap / window[2] % window[1], tap % window[2]];
-                let k: [usize; 3] = std::array::from_fn(|i| first[i] + j[i] * every[i]);
-                let at = (k[0] * g.kernel[1] + k[1]) * g.kernel[2] + k[2];
-                for lane in 0..width {
-                    // SAFETY: the contract; there is room for `width` elements a tap.
-                    unsafe {
-                        *to = if lane < count { *from.wrapping_add(lane * all + at) } else { 0.0 };
+    // The element of the kernel that is a tap.
+    let element = |tap: usize| {
+        let j = [tap / (taps[1] * taps[2]), tap / taps[2] % taps[1], tap % taps[2]];
+        let k: [usize; 3] = std::array::from_fn(|i| first[i] + j[i] * every[i]);
+        (k[0] * g.kernel[1] + k[1]) * g.kernel[2] + k[2]
+    };
+    let each = product.each;
+    let pack = |group: usize, from: usize, count: usize, width: usize, dst: *mut f32| {
+        if each {
+            // A lane's channels are those of its group.
+            for lane in 0..count {
+                let c = group * outs + from + lane;
+                for tap in 0..window {
+                    for f in 0..channels {
+                        let row = (c / per_group * channels + f) * per_group + c % per_group;
+                        // SAFETY: the contract.
+                        unsafe {
+                            *dst.wrapping_add((tap * channels + f) * width + lane) =
+                                *w.wrapping_add(row * all + element(tap));
+                        }
                     }
-                    to = to.wrapping_add(1);
+                }
+            }
+            return;
+        }
+        for f in 0..channels {
+            let src = w.wrapping_add(((group * channels + f) * per_group + from) * all);
+            let dst = dst.wrapping_add(f * width);
+            // SAFETY: the contract.
+            unsafe {
+                if window == all {
+                    let dst_row = channels * width;
+                    let turn = Turn { src, src_row: all, rows: count, cols: all, dst, dst_row };
+                    (kernels.turn)(&turn);
+                    continue;
+                }
+                for tap in 0..window {
+                    let src = src.wrapping_add(element(tap));
+                    let dst = dst.wrapping_add(tap * channels * width);
+                    for lane in 0..count {
+                        *dst.wrapping_add(lane) = *src.wrapping_add(lane * all);
+                    }
                 }
             }
         }
@@ -207,152 +244,170 @@ unsafe fn residue(
 /// a row of the copy, and where to.
 type PackWeights<'a> = &'a dyn Fn(usize, usize, usize, usize, *mut f32);
 
-impl<'a> Product<'a> {
-    /// The same with places in the lanes.
-    fn narrow(self) -> Narrow<'a> {
-        let Product { kernels, field, groups, taps, channels, outs, out, dims, start, step, work } =
-            self;
-        Narrow { kernels, field, groups, taps, channels, outs, out, dims, start, step, work }
+/// What all pieces read.
+#[derive(Clone, Copy)]
+struct Lists {
+    /// Weights: groups, panels, taps, lanes.
+    b: *mut f32,
+    taps: *mut usize,
+    /// Of the largest unit's places: where in the data, and where in the result.
+    rows: *mut usize,
+    to: *mut usize,
+    /// Where results are kept near.
+    near: *mut usize,
+}
+
+impl Product<'_> {
+    /// First register and registers of a panel of a group, and how many panels there are.
+    fn panel(&self, group: usize, p: usize) -> (usize, usize, usize) {
+        let vectors = self.outs_of(group).div_ceil(self.kernels.lanes);
+        let panels = vectors.div_ceil(self.kernels.vectors);
+        let (first, count) = if p < panels { part(vectors, panels, p) } else { (0, 0) };
+        (first, count, panels)
     }
 
-    /// First register and registers of a panel.
-    fn panel(&self, p: usize) -> (usize, usize) {
-        let vectors = self.outs.div_ceil(self.kernels.lanes);
-        part(vectors, vectors.div_ceil(self.kernels.vectors), p)
+    /// Channels of the result of a group.
+    fn outs_of(&self, group: usize) -> usize {
+        self.outs.min(self.result.channels - group * self.outs)
     }
 
     /// # Safety
     /// As for [`forward`].
     unsafe fn run(&self, pack: PackWeights<'_>) -> Result<(), PiecePanicked> {
         let lanes = self.kernels.lanes;
+        let taps = self.window * self.channels;
         let vectors = self.outs.div_ceil(lanes);
         let panels = vectors.div_ceil(self.kernels.vectors);
-        let weights = vectors * lanes * self.taps;
+        let weights = vectors * lanes * taps;
+        let places = self.field.most_places();
         let mut room = Room::new();
-        let (b_at, taps_at) = (room.elements(self.groups * weights), room.offsets(self.taps));
-        let (places, copy) = (self.field.most_places(), self.field.copy_len());
+        let b_at = room.elements(self.groups * weights);
+        let (taps_at, rows_at) = (room.offsets(taps), room.offsets(places));
+        let (to_at, near_at) = (room.offsets(places), room.offsets(NEAR));
         let mut own = Room::new();
-        let (copy_at, rows_at, to_at) =
-            (own.elements(copy), own.offsets(places), own.offsets(places));
-        let near_at = own.elements(NEAR * self.kernels.vectors * lanes);
-        let dense = self.step == [1; 3];
+        let copy_at = own.elements(self.field.copy_len());
+        let here_at = own.elements(NEAR * self.kernels.vectors * lanes);
+        let strides = self.result.strides();
+        let steps: [usize; 3] = std::array::from_fn(|i| self.step[i] * strides[i]);
+        let start: usize = (0..3).map(|i| self.start[i] * strides[i]).sum();
         with_scratch(&SHARED, room.len(), |scratch| {
-            let b = scratch.wrapping_add(b_at);
-            let taps = scratch.wrapping_add(taps_at).cast::<usize>();
-            // SAFETY: there is room for the offsets of all taps.
-            unsafe { self.field.taps(self.channels, taps) };
+            let offsets = |at: usize| scratch.wrapping_add(at).cast::<usize>();
+            let lists = Lists {
+                b: scratch.wrapping_add(b_at),
+                taps: offsets(taps_at),
+                rows: offsets(rows_at),
+                to: offsets(to_at),
+                near: offsets(near_at),
+            };
+            // SAFETY: there is room for the offsets of all taps, of the places of the largest unit,
+            // and of those that are near.
+            unsafe {
+                self.field.taps(self.channels, lists.taps);
+                let unit = self.field.unit(0);
+                self.field.places(&unit, lists.rows);
+                self.field.positions(&unit, self.result.image(), steps, lists.to);
+                for i in 0..NEAR {
+                    *lists.near.wrapping_add(i) = i * self.kernels.vectors * lanes;
+                }
+            }
             // SAFETY: pieces write apart from each other.
-            let shared = unsafe { Shared::new((self, pack, b, taps)) };
+            let shared = unsafe { Shared::new((self, pack, lists)) };
             pool::run(self.groups * panels, (self.groups * weights) as u64, &|piece| {
-                let &(product, pack, b, _) = shared.get();
-                let (group, (first, count)) = (piece / panels, product.panel(piece % panels));
-                let channel = first * lanes;
-                let width = count * lanes;
-                let dst = b.wrapping_add(group * weights + channel * product.taps);
-                pack(group, channel, width.min(product.outs - channel), width, dst);
+                let &(product, pack, lists) = shared.get();
+                let (group, panel) = (piece / panels, piece % panels);
+                let (first, count, _) = product.panel(group, panel);
+                if count == 0 || taps == 0 {
+                    return;
+                }
+                let (channel, width) = (first * lanes, count * lanes);
+                let dst = lists.b.wrapping_add(group * weights + channel * taps);
+                let outs = width.min(product.outs_of(group) - channel);
+                if outs < width {
+                    // SAFETY: the weights of a panel.
+                    unsafe { dst.write_bytes(0, width * taps) };
+                }
+                pack(group, channel, outs, width, dst);
             })?;
             let units = self.field.units();
             let cost = self.work as u64 / self.kernels.speed;
             pool::run(self.groups * units, cost, &|piece| {
-                let &(product, _, b, taps) = shared.get();
+                let &(product, _, lists) = shared.get();
                 with_scratch(&OWN, own.len(), |scratch| {
                     let (group, unit) = (piece / units, product.field.unit(piece % units));
-                    let (copy, near) =
-                        (scratch.wrapping_add(copy_at), scratch.wrapping_add(near_at));
-                    let rows = scratch.wrapping_add(rows_at).cast::<usize>();
-                    let to = scratch.wrapping_add(to_at).cast::<usize>();
+                    let copy = scratch.wrapping_add(copy_at);
+                    let here = scratch.wrapping_add(here_at);
+                    let first = group * if product.each { product.outs } else { product.channels };
+                    let channels =
+                        if product.each { product.outs_of(group) } else { product.channels };
+                    let image = unit.image * product.result.image();
+                    let out = image + start + product.field.offset(&unit, steps);
                     // SAFETY: the contract; the scratch memory has room for each part.
                     unsafe {
-                        let (first, channels) = (group * product.channels, product.channels);
-                        let a = if product.taps == 0 {
+                        let a = if taps == 0 {
                             std::ptr::null()
                         } else {
                             product.field.load(product.kernels, &unit, first, channels, copy)
                         };
-                        product.field.places(&unit, rows);
-                        if !dense {
-                            product.scattered(&unit, to);
-                        }
-                        let b = b.wrapping_add(group * weights);
-                        let piece = Piece { group, unit, a, b, rows, taps, near, to, dense };
-                        product.piece(&piece, panels);
+                        let lists = Lists { b: lists.b.wrapping_add(group * weights), ..lists };
+                        product.piece(&Piece { group, unit, a, lists, here, out });
                     }
                 });
             })
         })
     }
 
-    /// Where in the result the places of a unit are.
-    ///
-    /// # Safety
-    /// There is room for the unit's places.
-    unsafe fn scattered(&self, unit: &Unit, to: *mut usize) {
-        let strides = [self.dims[1] * self.dims[2], self.dims[2], 1];
-        let start = std::array::from_fn(|i| self.start[i] * strides[i]);
-        let steps: [usize; 3] = std::array::from_fn(|i| self.step[i] * strides[i]);
-        let image = self.groups * self.outs * volume(self.dims);
-        // The unit's first place along the axis that is cut.
-        let mut start: [usize; 3] = start;
-        start[0] += self.field.offset(unit, steps);
-        // SAFETY: the contract.
-        unsafe { self.field.positions(unit, image, start, steps, to) };
-    }
-
     /// # Safety
     /// As for [`forward`]; the piece's parts are filled.
-    unsafe fn piece(&self, p: &Piece, panels: usize) {
+    unsafe fn piece(&self, p: &Piece) {
         let (kernels, lanes) = (self.kernels, self.kernels.lanes);
-        let count = p.unit.images * p.unit.each;
+        let places = p.unit.images * p.unit.each;
+        let all_taps = self.window * self.channels;
+        let (_, _, panels) = self.panel(p.group, 0);
+        let direct = self.result.last;
+        let chunk = if direct { places.max(1) } else { NEAR };
         for panel in 0..panels {
-            let (vector, vectors) = self.panel(panel);
-            let (channel, width) = (vector * lanes, vectors * lanes);
-            let b = p.b.wrapping_add(channel * self.taps);
-            for place in (0..count).step_by(NEAR) {
-                let places = (count - place).min(NEAR);
-                let slivers = places.div_ceil(kernels.rows);
-                let channels = width.min(self.outs - channel);
-                self.expect(p, place, places, channel, channels);
+            let (vector, vectors, _) = self.panel(p.group, panel);
+            let (first, width) = (vector * lanes, vectors * lanes);
+            let channels = width.min(self.outs_of(p.group) - first);
+            let channel = p.group * self.outs + first;
+            let b = p.lists.b.wrapping_add(first * all_taps);
+            let a = p.a.wrapping_add(if self.each { first } else { 0 });
+            let to = self.out.wrapping_add(p.out + channel * self.result.channel());
+            for place in (0..places).step_by(chunk) {
+                let count = (places - place).min(chunk);
                 let mut tap = 0;
                 loop {
-                    let taps = (self.taps - tap).min(BLOCK);
-                    for s in 0..slivers {
-                        let (row, rows) = part(places, slivers, s);
-                        let tile = Tile {
-                            a: p.a,
-                            rows: p.rows.wrapping_add(place + row),
-                            taps: p.taps.wrapping_add(tap),
-                            count: taps,
-                            b: b.wrapping_add(tap * width),
-                            c: p.near.wrapping_add(row * width),
-                            c_row: width,
-                            add: tap > 0,
-                        };
-                        // SAFETY: the contract; the kernel is the one for these sizes.
-                        unsafe { kernels.tile(rows, vectors)(&tile) };
-                    }
+                    let taps = (all_taps - tap).min(BLOCK);
+                    let ends = tap + taps == all_taps;
+                    let bias = match self.end.bias {
+                        bias if ends && !bias.is_null() => bias.wrapping_add(channel),
+                        _ => std::ptr::null(),
+                    };
+                    let tile = Tile {
+                        a,
+                        rows: p.lists.rows.wrapping_add(place),
+                        taps: p.lists.taps.wrapping_add(tap),
+                        count: taps,
+                        b: b.wrapping_add(tap * width),
+                        b_row: width,
+                        c: if direct { to } else { p.here },
+                        to: if direct { p.lists.to.wrapping_add(place) } else { p.lists.near },
+                        tail: channels - (vectors - 1) * lanes,
+                        add: tap > 0,
+                        bias,
+                        relu: ends && self.end.relu,
+                    };
+                    // SAFETY: the contract.
+                    unsafe { kernels.sweep(self.each, vectors, count, &tile) };
                     tap += taps;
-                    if tap >= self.taps {
+                    if tap >= all_taps {
                         break;
                     }
                 }
-                // SAFETY: the contract.
-                unsafe { self.store(p, place, places, channel, channels, width) };
-            }
-        }
-    }
-
-    /// Asks for the lines of the result that will be stored: each channel is another page.
-    fn expect(&self, p: &Piece, place: usize, places: usize, channel: usize, channels: usize) {
-        if !p.dense {
-            return;
-        }
-        let plane = volume(self.dims);
-        let (i, at) = (place / p.unit.each, place % p.unit.each);
-        let first = ((p.unit.image + i) * self.groups + p.group) * self.outs + channel;
-        let out = self.out.wrapping_add(first * plane + p.unit.first + at);
-        for f in 0..channels {
-            for line in (0..places + LINE).step_by(LINE) {
-                prefetch(out.wrapping_add(f * plane + line));
+                if !direct {
+                    // SAFETY: the contract.
+                    unsafe { self.store(p, to, place, count, channels) };
+                }
             }
         }
     }
@@ -361,46 +416,34 @@ impl<'a> Product<'a> {
     ///
     /// # Safety
     /// As for [`Product::piece`].
-    unsafe fn store(
-        &self,
-        p: &Piece,
-        place: usize,
-        places: usize,
-        channel: usize,
-        channels: usize,
-        width: usize,
-    ) {
-        let plane = volume(self.dims);
-        let image = self.groups * self.outs * plane;
-        let out =
-            self.out.wrapping_add(p.unit.image * image + (p.group * self.outs + channel) * plane);
-        if !p.dense {
-            for f in 0..channels {
-                let out = out.wrapping_add(f * plane);
-                for q in 0..places {
-                    // SAFETY: the contract.
-                    unsafe {
-                        *out.wrapping_add(*p.to.wrapping_add(place + q)) =
-                            *p.near.wrapping_add(q * width + f);
+    unsafe fn store(&self, p: &Piece, out: *mut f32, place: usize, count: usize, channels: usize) {
+        let plane = self.result.channel();
+        let row = self.kernels.vectors * self.kernels.lanes;
+        let to = p.lists.to;
+        let mut q = 0;
+        while q < count {
+            // With steps of one, places side by side are so in the result too.
+            let left = p.unit.each - (place + q) % p.unit.each;
+            let rows = if self.step == [1; 3] { left.min(count - q) } else { 1 };
+            // SAFETY: the contract.
+            unsafe {
+                let from = p.here.wrapping_add(q * row).cast_const();
+                let dst = out.wrapping_add(*to.wrapping_add(place + q));
+                if rows == 1 {
+                    for f in 0..channels {
+                        *dst.wrapping_add(f * plane) = *from.wrapping_add(f);
                     }
+                } else {
+                    (self.kernels.turn)(&Turn {
+                        src: from,
+                        src_row: row,
+                        rows,
+                        cols: channels,
+                        dst,
+                        dst_row: plane,
+                    });
                 }
             }
-            return;
-        }
-        let mut q = 0;
-        while q < places {
-            let (i, at) = ((place + q) / p.unit.each, (place + q) % p.unit.each);
-            let rows = (p.unit.each - at).min(places - q);
-            let turn = Turn {
-                src: p.near.wrapping_add(q * width).cast_const(),
-                src_row: width,
-                rows,
-                cols: channels,
-                dst: out.wrapping_add(i * image + p.unit.first + at),
-                dst_row: plane,
-            };
-            // SAFETY: the contract.
-            unsafe { (self.kernels.turn)(&turn) };
             q += rows;
         }
     }
@@ -411,10 +454,8 @@ struct Piece {
     group: usize,
     unit: Unit,
     a: *const f32,
-    b: *const f32,
-    rows: *const usize,
-    taps: *const usize,
-    near: *mut f32,
-    to: *const usize,
-    dense: bool,
+    lists: Lists,
+    here: *mut f32,
+    /// Where in the result the first place's channel 0 is.
+    out: usize,
 }

@@ -1,7 +1,8 @@
-//! The micro-kernel, and the small functions around it that move data between layouts.
+//! The micro-kernel, and the table of what an instruction set has.
 
 #![allow(clippy::needless_range_loop)] // rows and registers are indices into several arrays
 
+use super::copy::{Pad, Turn, add, pad, turn};
 use crate::gemm::pack::{Pack, PackFn, panel};
 use crate::gemm::simd::{Base, Simd};
 use crate::isa::Isa;
@@ -21,21 +22,31 @@ thread_local! {
 pub(super) const BLOCK: usize = 512;
 
 /// Rows of the largest tile of any instruction set.
-pub(super) const MOST_ROWS: usize = 8;
+const MOST_ROWS: usize = 12;
 
-/// What a tile kernel works on: row `r` and tap `t` meet `a[rows[r] + taps[t]]` and row `t` of B.
+/// Registers of the widest tile of any instruction set.
+const MOST_VECTORS: usize = 3;
+
+/// What a tile kernel works on: row `r` and tap `t` meet `a[rows[r] + taps[t]]` and row `t` of B,
+/// and the sums go to `c[to[r]]`. In an `EACH` tile a row has data of its own for every lane.
 #[derive(Clone, Copy)]
 pub(super) struct Tile {
     pub(super) a: *const f32,
     pub(super) rows: *const usize,
     pub(super) taps: *const usize,
     pub(super) count: usize,
-    /// Registers of a row side by side, then the next row.
+    /// Registers of a row side by side, rows so far apart.
     pub(super) b: *const f32,
+    pub(super) b_row: usize,
     pub(super) c: *mut f32,
-    pub(super) c_row: usize,
+    pub(super) to: *const usize,
+    /// Lanes of the last register that are stored, at least one.
+    pub(super) tail: usize,
     /// Add to what C holds.
     pub(super) add: bool,
+    /// Added last, an element a lane; null for none.
+    pub(super) bias: *const f32,
+    pub(super) relu: bool,
 }
 
 /// A tile of `[rows - 1][registers - 1]`.
@@ -43,9 +54,10 @@ pub(super) type TileFn = unsafe fn(&Tile);
 
 /// # Safety
 /// The machine has the instruction set of `S`; `rows` has `MR` offsets, `taps` and B `count` rows;
-/// what their sums point to can be read, and `MR` rows of `NV` registers written at C.
+/// what their sums point to can be read (for `EACH`, whole registers), and `MR` rows of `NV`
+/// registers less what the tail leaves out be written at C and read at the bias.
 #[inline(always)]
-unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(t: &Tile) {
+unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const EACH: bool>(t: &Tile) {
     // SAFETY: the contract above.
     unsafe {
         let rows: [*const f32; MR] =
@@ -57,138 +69,73 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(t: &Tile) {
             let at = *taps;
             let bv: [S; NV] = std::array::from_fn(|v| S::load(b.wrapping_add(v * S::LANES)));
             for r in 0..MR {
-                let x = S::splat(*rows[r].wrapping_add(at));
-                for v in 0..NV {
-                    acc[r][v] = x.fma(bv[v], acc[r][v]);
+                let p = rows[r].wrapping_add(at);
+                if EACH {
+                    for v in 0..NV {
+                        acc[r][v] = S::load(p.wrapping_add(v * S::LANES)).fma(bv[v], acc[r][v]);
+                    }
+                } else {
+                    let x = S::splat(*p);
+                    for v in 0..NV {
+                        acc[r][v] = x.fma(bv[v], acc[r][v]);
+                    }
                 }
             }
-            b = b.wrapping_add(NV * S::LANES);
+            b = b.wrapping_add(t.b_row);
             taps = taps.wrapping_add(1);
         }
-        for r in 0..MR {
-            for v in 0..NV {
-                let c = t.c.wrapping_add(r * t.c_row + v * S::LANES);
-                let sum = if t.add { S::load(c).add(acc[r][v]) } else { acc[r][v] };
-                sum.store(c);
-            }
-        }
+        finish(t, acc);
     }
 }
 
-/// A matrix to turn: `rows` rows of `cols` elements become `cols` rows of `rows`.
-#[derive(Clone, Copy)]
-pub(super) struct Turn {
-    pub(super) src: *const f32,
-    pub(super) src_row: usize,
-    pub(super) rows: usize,
-    pub(super) cols: usize,
-    pub(super) dst: *mut f32,
-    pub(super) dst_row: usize,
-}
-
-/// # Safety
-/// The machine has the instruction set of `S`; the source can be read, the destination written.
-#[inline(always)]
-unsafe fn turn<S: Simd>(t: &Turn) {
-    // SAFETY: the contract above.
-    unsafe {
-        for r in (0..t.rows).step_by(S::LANES) {
-            let rows = (t.rows - r).min(S::LANES);
-            let mask = S::mask(rows);
-            for c in (0..t.cols).step_by(S::LANES) {
-                let cols = (t.cols - c).min(S::LANES);
-                let from = t.src.wrapping_add(r * t.src_row + c);
-                let block = S::transpose(from, t.src_row, rows, cols);
-                let mut to = t.dst.wrapping_add(c * t.dst_row + r);
-                for x in block.as_ref().iter().take(cols) {
-                    if rows == S::LANES {
-                        x.store(to);
-                    } else {
-                        x.store_mask(to, mask);
-                    }
-                    to = to.wrapping_add(t.dst_row);
-                }
-            }
-        }
-    }
-}
-
-/// A copy of channels with zeros around: element `at` of the copy is element `from + at` of the
-/// source, and zero outside of it.
-#[derive(Clone, Copy)]
-pub(super) struct Pad {
-    pub(super) src: *const f32,
-    pub(super) dims: [usize; 3],
-    pub(super) src_channel: usize,
-    pub(super) from: [isize; 3],
-    pub(super) sizes: [usize; 3],
-    pub(super) strides: [usize; 3],
-    pub(super) channels: usize,
-    pub(super) channel: usize,
-    pub(super) dst: *mut f32,
-}
-
-/// # Safety
-/// The machine has the instruction set of `S`; the source can be read, the copy written, and a
-/// register more behind it.
-#[inline(always)]
-unsafe fn pad<S: Simd>(p: &Pad) {
-    // Of each row: zeros, elements from `skip` on, zeros.
-    let before = usize::try_from(-p.from[2]).unwrap_or(0).min(p.sizes[2]);
-    let skip = usize::try_from(p.from[2]).unwrap_or(0).min(p.dims[2]);
-    let n = (p.dims[2] - skip).min(p.sizes[2] - before);
-    let tail = n % S::LANES;
-    for c in 0..p.channels {
-        for d in 0..p.sizes[0] {
-            for h in 0..p.sizes[1] {
-                let (z, y) = (p.from[0] + d as isize, p.from[1] + h as isize);
-                let inside =
-                    z >= 0 && (z as usize) < p.dims[0] && y >= 0 && (y as usize) < p.dims[1];
-                let dst = p.dst.wrapping_add(c * p.channel + d * p.strides[0] + h * p.strides[1]);
-                let (lead, n) = if inside { (before, n) } else { (p.sizes[2], 0) };
-                // Each store may reach into what is written after it.
-                // SAFETY: the contract.
-                unsafe {
-                    for at in (0..lead).step_by(S::LANES) {
-                        S::zero().store(dst.wrapping_add(at));
-                    }
-                    if !inside {
-                        continue;
-                    }
-                    let row = (z as usize * p.dims[1] + y as usize) * p.dims[2] + skip;
-                    let src = p.src.wrapping_add(c * p.src_channel + row);
-                    let dst = dst.wrapping_add(before);
-                    let whole = n - tail;
-                    for at in (0..whole).step_by(S::LANES) {
-                        S::load(src.wrapping_add(at)).store(dst.wrapping_add(at));
-                    }
-                    let mut at = whole;
-                    if tail > 0 {
-                        S::load_mask(src.wrapping_add(at), S::mask(tail))
-                            .store(dst.wrapping_add(at));
-                        at += S::LANES;
-                    }
-                    while before + at < p.sizes[2] {
-                        S::zero().store(dst.wrapping_add(at));
-                        at += S::LANES;
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// `n` elements of `a` plus those of `b`, to `a`; both have whole registers.
+/// Earlier blocks, bias, activation, then the stores.
 ///
 /// # Safety
-/// The machine has the instruction set of `S`; `n` is a multiple of its lanes and both can be read
-/// and `a` written.
+/// As for [`tile`].
 #[inline(always)]
-unsafe fn add<S: Simd>(a: *mut f32, b: *const f32, n: usize) {
-    // SAFETY: the contract above.
+unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(t: &Tile, mut acc: [[S; NV]; MR]) {
+    // SAFETY: the contract of `tile`; the last register of a row is only touched under the mask.
     unsafe {
-        for i in (0..n).step_by(S::LANES) {
-            S::load(a.wrapping_add(i)).add(S::load(b.wrapping_add(i))).store(a.wrapping_add(i));
+        let mask = S::mask(t.tail);
+        let load = |p: *const f32, v: usize| {
+            let p = p.wrapping_add(v * S::LANES);
+            if v == NV - 1 { S::load_mask(p, mask) } else { S::load(p) }
+        };
+        if t.add {
+            for r in 0..MR {
+                let c = t.c.wrapping_add(*t.to.wrapping_add(r));
+                for v in 0..NV {
+                    acc[r][v] = load(c, v).add(acc[r][v]);
+                }
+            }
+        }
+        if !t.bias.is_null() {
+            for v in 0..NV {
+                let bias = load(t.bias, v);
+                for row in &mut acc {
+                    row[v] = row[v].add(bias);
+                }
+            }
+        }
+        if t.relu {
+            for row in &mut acc {
+                for x in row.iter_mut() {
+                    *x = x.relu();
+                }
+            }
+        }
+        let whole = S::FREE_MASK || t.tail == S::LANES;
+        for r in 0..MR {
+            let c = t.c.wrapping_add(*t.to.wrapping_add(r));
+            for v in 0..NV - 1 {
+                acc[r][v].store(c.wrapping_add(v * S::LANES));
+            }
+            let last = c.wrapping_add((NV - 1) * S::LANES);
+            if whole && !S::FREE_MASK {
+                acc[r][NV - 1].store(last);
+            } else {
+                acc[r][NV - 1].store_mask(last, mask);
+            }
         }
     }
 }
@@ -197,10 +144,12 @@ unsafe fn add<S: Simd>(a: *mut f32, b: *const f32, n: usize) {
 pub(super) struct Kernels {
     /// Lanes in a register.
     pub(super) lanes: usize,
-    /// Rows and registers of the largest tile.
-    pub(super) rows: usize,
+    /// Registers of the widest tile.
     pub(super) vectors: usize,
-    pub(super) tiles: [[TileFn; 3]; MOST_ROWS],
+    /// Rows of the largest tile with so many registers, for data that all lanes share; and where
+    /// each lane has its own.
+    rows: [[usize; MOST_VECTORS]; 2],
+    tiles: [[[TileFn; MOST_VECTORS]; MOST_ROWS]; 2],
     pub(super) turn: unsafe fn(&Turn),
     pub(super) add: unsafe fn(*mut f32, *const f32, usize),
     pub(super) pad: unsafe fn(&Pad),
@@ -210,11 +159,36 @@ pub(super) struct Kernels {
 }
 
 impl Kernels {
+    /// Rows of the largest tile that has so many registers.
+    pub(super) fn rows(&self, each: bool, vectors: usize) -> usize {
+        self.rows[usize::from(each)][vectors.clamp(1, self.vectors) - 1]
+    }
+
     /// The tile of so many rows and registers.
     #[inline(always)]
-    pub(super) fn tile(&self, rows: usize, vectors: usize) -> TileFn {
+    pub(super) fn tile(&self, each: bool, rows: usize, vectors: usize) -> TileFn {
         let vectors = vectors.clamp(1, self.vectors);
-        self.tiles[rows.wrapping_sub(1) & (MOST_ROWS - 1)][vectors - 1]
+        self.tiles[usize::from(each)][rows.clamp(1, MOST_ROWS) - 1][vectors - 1]
+    }
+
+    /// Computes `count` rows, tile by tile.
+    ///
+    /// # Safety
+    /// As for a tile of `count` rows and `vectors` registers.
+    #[inline(always)]
+    pub(super) unsafe fn sweep(&self, each: bool, vectors: usize, count: usize, t: &Tile) {
+        let tiles = count.div_ceil(self.rows(each, vectors)).max(1);
+        let (base, more) = (count / tiles, count % tiles);
+        let mut t = *t;
+        for i in 0..tiles {
+            let rows = base + usize::from(i < more);
+            if rows > 0 {
+                // SAFETY: the contract; the kernel is the one for these sizes.
+                unsafe { self.tile(each, rows, vectors)(&t) };
+            }
+            t.rows = t.rows.wrapping_add(rows);
+            t.to = t.to.wrapping_add(rows);
+        }
     }
 }
 
@@ -236,26 +210,33 @@ macro_rules! kernels {
             /// # Safety
             /// See [`super::tile`].
             $(#[$feature])?
-            pub(super) unsafe fn tiled<const MR: usize, const NV: usize>(t: &Tile) {
+            pub(super) unsafe fn shared<const MR: usize, const NV: usize>(t: &Tile) {
                 // SAFETY: the same contract.
-                unsafe { tile::<$simd, MR, NV>(t) }
+                unsafe { tile::<$simd, MR, NV, false>(t) }
             }
             /// # Safety
-            /// See [`super::turn`].
+            /// See [`super::tile`].
+            $(#[$feature])?
+            pub(super) unsafe fn each<const MR: usize, const NV: usize>(t: &Tile) {
+                // SAFETY: the same contract.
+                unsafe { tile::<$simd, MR, NV, true>(t) }
+            }
+            /// # Safety
+            /// See [`turn`].
             $(#[$feature])?
             pub(super) unsafe fn turned(t: &Turn) {
                 // SAFETY: the same contract.
                 unsafe { turn::<$simd>(t) }
             }
             /// # Safety
-            /// See [`super::add`].
+            /// See [`add`].
             $(#[$feature])?
             pub(super) unsafe fn added(a: *mut f32, b: *const f32, n: usize) {
                 // SAFETY: the same contract.
                 unsafe { add::<$simd>(a, b, n) }
             }
             /// # Safety
-            /// See [`super::pad`].
+            /// See [`pad`].
             $(#[$feature])?
             pub(super) unsafe fn padded(p: &Pad) {
                 // SAFETY: the same contract.
@@ -282,53 +263,52 @@ kernels!(
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
 );
 
-/// Tables by rows and registers; the sizes that an instruction set lacks repeat its largest.
-macro_rules! tiles {
-    ($module:ident, [$($rows:literal: $a:literal $b:literal $c:literal;)*]) => {
-        [$([$module::tiled::<$rows, $a>, $module::tiled::<$rows, $b>, $module::tiled::<$rows, $c>]),*]
+/// The table of an instruction set. For one, two and three registers: rows of the largest tile of
+/// either kind; sizes that it lacks repeat the largest.
+macro_rules! table {
+    ($module:ident, lanes: $lanes:expr, vectors: $vectors:literal, speed: $speed:literal,
+     shared: $s1:literal $s2:literal $s3:literal, each: $e1:literal $e2:literal $e3:literal) => {
+        Kernels {
+            lanes: $lanes,
+            vectors: $vectors,
+            rows: [[$s1, $s2, $s3], [$e1, $e2, $e3]],
+            tiles: [
+                table!(@rows $module shared $vectors $s1 $s2 $s3),
+                table!(@rows $module each $vectors $e1 $e2 $e3),
+            ],
+            turn: $module::turned,
+            add: $module::added,
+            pad: $module::padded,
+            panel: $module::packed,
+            speed: $speed,
+        }
+    };
+    (@rows $module:ident $kind:ident $v:literal $a:literal $b:literal $c:literal) => {
+        [
+            table!(@row $module $kind $v 1 $a $b $c), table!(@row $module $kind $v 2 $a $b $c),
+            table!(@row $module $kind $v 3 $a $b $c), table!(@row $module $kind $v 4 $a $b $c),
+            table!(@row $module $kind $v 5 $a $b $c), table!(@row $module $kind $v 6 $a $b $c),
+            table!(@row $module $kind $v 7 $a $b $c), table!(@row $module $kind $v 8 $a $b $c),
+            table!(@row $module $kind $v 9 $a $b $c), table!(@row $module $kind $v 10 $a $b $c),
+            table!(@row $module $kind $v 11 $a $b $c), table!(@row $module $kind $v 12 $a $b $c),
+        ]
+    };
+    (@row $module:ident $kind:ident $v:literal $r:literal $a:literal $b:literal $c:literal) => {
+        [
+            $module::$kind::<{ if $r < $a { $r } else { $a } }, 1>,
+            $module::$kind::<{ if $r < $b { $r } else { $b } }, 2>,
+            $module::$kind::<{ if $r < $c { $r } else { $c } }, { if $v < 3 { 2 } else { 3 } }>,
+        ]
     };
 }
 
-static GENERIC: Kernels = Kernels {
-    lanes: Base::LANES,
-    rows: 4,
-    vectors: 2,
-    tiles: tiles!(generic, [
-        1: 1 2 2; 2: 1 2 2; 3: 1 2 2; 4: 1 2 2; 4: 1 2 2; 4: 1 2 2; 4: 1 2 2; 4: 1 2 2;
-    ]),
-    turn: generic::turned,
-    add: generic::added,
-    pad: generic::padded,
-    panel: generic::packed,
-    speed: 8,
-};
+static GENERIC: Kernels = table!(generic, lanes: Base::LANES, vectors: 2, speed: 8,
+    shared: 6 4 4, each: 6 4 4);
 
 #[cfg(target_arch = "x86_64")]
-static AVX2: Kernels = Kernels {
-    lanes: 8,
-    rows: 6,
-    vectors: 2,
-    tiles: tiles!(avx2, [
-        1: 1 2 2; 2: 1 2 2; 3: 1 2 2; 4: 1 2 2; 5: 1 2 2; 6: 1 2 2; 6: 1 2 2; 6: 1 2 2;
-    ]),
-    turn: avx2::turned,
-    add: avx2::added,
-    pad: avx2::padded,
-    panel: avx2::packed,
-    speed: 40,
-};
+static AVX2: Kernels = table!(avx2, lanes: 8, vectors: 2, speed: 40,
+    shared: 12 6 6, each: 8 5 5);
 
 #[cfg(target_arch = "x86_64")]
-static AVX512: Kernels = Kernels {
-    lanes: 16,
-    rows: 8,
-    vectors: 3,
-    tiles: tiles!(avx512, [
-        1: 1 2 3; 2: 1 2 3; 3: 1 2 3; 4: 1 2 3; 5: 1 2 3; 6: 1 2 3; 7: 1 2 3; 8: 1 2 3;
-    ]),
-    turn: avx512::turned,
-    add: avx512::added,
-    pad: avx512::padded,
-    panel: avx512::packed,
-    speed: 80,
-};
+static AVX512: Kernels = table!(avx512, lanes: 16, vectors: 3, speed: 80,
+    shared: 12 8 8, each: 8 8 4);

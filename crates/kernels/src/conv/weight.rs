@@ -1,13 +1,15 @@
 //! The gradient for the weight: elements of the window by output channels, summed over places.
 
-use super::data::{Axis, Field, Room, part};
-use super::narrow;
-use super::strip::NARROW;
-use super::tile::{BLOCK, Kernels, OWN, SHARED, Tile, Turn, with_scratch};
+use super::copy::Turn;
+use super::data::{Axis, EACH, Field, Images, Room, Spread, part};
+use super::tile::{Kernels, OWN, SHARED, Tile, with_scratch};
 use super::{Geometry, volume};
 use crate::gemm::pack::Pack;
 use crate::memory::Shared;
 use crate::pool::{self, PiecePanicked};
+
+/// Places in a block: one chain of multiply-adds. Part of the definition of the result.
+const BLOCK: usize = 256;
 
 /// Elements of the window, over channels, that a piece computes together.
 const ROWS: usize = 576;
@@ -17,6 +19,10 @@ const PANEL: usize = 48;
 
 /// Pieces that keep many threads busy: with fewer, the batch is cut as well.
 const PIECES: usize = 16;
+
+/// Channels of y up to which its gradient is read where it is: places further apart would share few
+/// lines of the caches.
+const NEAR: usize = 128;
 
 /// The gradient of w from (x, gradient of y).
 ///
@@ -29,7 +35,7 @@ pub(super) unsafe fn weight(
     dy: *const f32,
     dw: *mut f32,
 ) -> Result<(), PiecePanicked> {
-    let (channels, outs) = (g.inputs / g.groups, g.outputs / g.groups);
+    let (channels, per_group) = (g.inputs / g.groups, g.outputs / g.groups);
     let window = volume(g.kernel);
     let axes = std::array::from_fn(|i| Axis {
         places: g.y[i],
@@ -38,119 +44,174 @@ pub(super) unsafe fn weight(
         first: -(g.before[i] as isize),
         delta: g.dilation[i] as isize,
     });
-    if outs <= NARROW {
-        let field = Field::new(x, g.batch, g.inputs, channels, g.x, axes, true);
-        // SAFETY: the contract.
-        return unsafe { narrow::weight(kernels, g, &field, dy, dw) };
-    }
-    let blocks = channels.div_ceil((ROWS / window).max(1));
+    let spread = Spread { planes: channels, repeat: per_group, lanes: g.outputs };
+    let spread = super::each(g.groups, channels, per_group).then_some(spread);
+    // Where each lane has its own data, a group is some lanes.
+    let (groups, outs) = match spread {
+        Some(s) => (s.lanes.div_ceil(EACH), EACH.min(s.lanes)),
+        None => (g.groups, per_group),
+    };
+    let each = spread.is_some();
+    let blocks = if each { 1 } else { channels.div_ceil((ROWS / window).max(1)) };
     let block = channels.div_ceil(blocks);
-    let field = Field::new(x, g.batch, g.inputs, block, g.x, axes, false);
+    let data = Images::new(g.last, g.inputs, g.x);
+    let field = Field::new(x, data, g.batch, if each { outs } else { block }, axes, spread);
     let units = field.units();
     // Not from this machine's panels: the sums must be the same on all of them.
-    let chunks = (PIECES / (g.groups * blocks * outs.div_ceil(PANEL))).clamp(1, units);
+    let chunks = (PIECES / (groups * blocks * outs.div_ceil(PANEL))).clamp(1, units);
     let lanes = kernels.lanes;
     let vectors = outs.div_ceil(lanes);
     let panels = vectors.div_ceil(kernels.vectors);
     let rows = channels * window;
     // Of one group in one chunk: panels one after another, each `rows` rows.
     let sums = rows * vectors * lanes;
+    let most = field.most_places();
+    let mut room = Room::new();
+    let (partial_at, places_at) = (room.elements(chunks * groups * sums), room.offsets(most));
     let mut own = Room::new();
-    let (copy_at, places_at) = (own.elements(field.copy_len()), own.offsets(field.most_places()));
-    let rows_at = own.offsets(block * window);
-    let turned_at = own.elements(field.most_places() * kernels.vectors * lanes);
-    let plane = volume(g.y);
-    with_scratch(&SHARED, chunks * g.groups * sums, |partial| {
+    let copy_at = own.elements(field.copy_len());
+    let (rows_at, to_at) = (own.offsets(block * window), own.offsets(block * window));
+    let turned_at = own.elements(most * kernels.vectors * lanes);
+    let cotangent = Images::new(g.last, g.outputs, g.y);
+    // Lanes of a group, and of a panel: first, width, how many of them are channels.
+    let panel = |group: usize, panel: usize| {
+        let here = outs.min(g.outputs - group * outs);
+        let vectors = here.div_ceil(lanes);
+        let panels = vectors.div_ceil(kernels.vectors);
+        let (vector, registers) =
+            if panel < panels { part(vectors, panels, panel) } else { (0, 0) };
+        let (out, width) = (vector * lanes, registers * lanes);
+        (out, width, width.min(here - out))
+    };
+    with_scratch(&SHARED, room.len(), |scratch| {
+        let partial = scratch.wrapping_add(partial_at);
+        let places = scratch.wrapping_add(places_at).cast::<usize>();
+        // SAFETY: there is room for the places of the largest unit.
+        unsafe { field.places(&field.unit(0), places) };
         // SAFETY: pieces write apart from each other.
-        let shared = unsafe { Shared::new((&field, partial, dy, dw)) };
+        let shared = unsafe { Shared::new((&field, partial, dy, dw, places.cast_const())) };
         let cost = g.work() as u64 / kernels.speed;
-        pool::run(g.groups * blocks * panels * chunks, cost, &|piece| {
-            let &(field, partial, dy, _) = shared.get();
+        pool::run(groups * blocks * panels * chunks, cost, &|piece| {
+            let &(field, partial, dy, _, places) = shared.get();
             let (chunk, rest) = (piece % chunks, piece / chunks);
-            let (panel, rest) = (rest % panels, rest / panels);
-            let (block, group) = (rest % blocks, rest / blocks);
-            let (channel, count) = part(channels, blocks, block);
-            let (vector, registers) = part(vectors, panels, panel);
-            let (out, width) = (vector * lanes, registers * lanes);
-            let outs_here = width.min(outs - out);
-            let sums_at = (chunk * g.groups + group) * sums + out * rows + channel * window * width;
+            let (panel_at, rest) = (rest % panels, rest / panels);
+            let (block_at, group) = (rest % blocks, rest / blocks);
+            let (channel, count) = part(channels, blocks, block_at);
+            let (out, width, here) = panel(group, panel_at);
+            if here == 0 {
+                return;
+            }
+            let sums_at = (chunk * groups + group) * sums + out * rows + channel * window * width;
             let c = partial.wrapping_add(sums_at);
+            let first_out = group * outs + out;
+            let in_place = cotangent.last && here == width && g.outputs <= NEAR;
             with_scratch(&OWN, own.len(), |scratch| {
                 let copy = scratch.wrapping_add(copy_at);
-                let places = scratch.wrapping_add(places_at).cast::<usize>();
                 let offsets = scratch.wrapping_add(rows_at).cast::<usize>();
+                let to = scratch.wrapping_add(to_at).cast::<usize>();
                 let turned = scratch.wrapping_add(turned_at);
                 // SAFETY: the contract; the scratch memory has room for each part.
-                unsafe { field.taps(count, offsets) };
+                unsafe {
+                    field.taps(count, offsets);
+                    for r in 0..count * window {
+                        *to.wrapping_add(r) = r * width;
+                    }
+                }
                 let (first_unit, some) = part(units, chunks, chunk);
                 for u in first_unit..first_unit + some {
                     let unit = field.unit(u);
                     let all = unit.images * unit.each;
-                    let first_channel = group * channels + channel;
+                    // In a panel, the channels of a block or the lanes of the panel.
+                    let (first, some) =
+                        if each { (first_out, here) } else { (group * channels + channel, count) };
                     // SAFETY: as above.
-                    let a = unsafe {
-                        field.places(&unit, places);
-                        field.load(kernels, &unit, first_channel, count, copy)
+                    let a = unsafe { field.load(kernels, &unit, first, some, copy) };
+                    let image = |i: usize| {
+                        let at =
+                            (unit.image + i) * cotangent.image() + first_out * cotangent.channel();
+                        dy.wrapping_add(at + unit.first * cotangent.place())
                     };
-                    for i in 0..unit.images {
-                        let at = (unit.image + i) * g.outputs + group * outs + out;
-                        let pack = Pack {
-                            src: dy.wrapping_add(at * plane + unit.first),
-                            step: 1,
-                            across: plane,
-                            k: unit.each,
-                            count: outs_here,
-                            width,
-                            dst: turned.wrapping_add(i * unit.each * width),
-                            repeat: 1,
-                            apart: 0,
+                    if !in_place {
+                        for i in 0..unit.images {
+                            let pack = Pack {
+                                src: image(i),
+                                step: cotangent.place(),
+                                across: cotangent.channel(),
+                                k: unit.each,
+                                count: here,
+                                width,
+                                dst: turned.wrapping_add(i * unit.each * width),
+                                repeat: 1,
+                                apart: 0,
+                            };
+                            // SAFETY: as above.
+                            unsafe { (kernels.panel)(&pack) };
+                        }
+                    }
+                    let (b, b_row) =
+                        if in_place { (image(0), g.outputs) } else { (turned.cast_const(), width) };
+                    for (place, some) in
+                        (0..all.div_ceil(BLOCK)).map(|i| part(all, all.div_ceil(BLOCK), i))
+                    {
+                        let tile = Tile {
+                            a,
+                            rows: offsets,
+                            taps: places.wrapping_add(place),
+                            count: some,
+                            b: b.wrapping_add(place * b_row),
+                            b_row,
+                            c,
+                            to,
+                            tail: lanes,
+                            add: u > first_unit || place > 0,
+                            bias: std::ptr::null(),
+                            relu: false,
                         };
                         // SAFETY: as above.
-                        unsafe { (kernels.panel)(&pack) };
-                    }
-                    let slivers = (count * window).div_ceil(kernels.rows);
-                    for place in (0..all).step_by(BLOCK) {
-                        for s in 0..slivers {
-                            let (row, rows) = part(count * window, slivers, s);
-                            let tile = Tile {
-                                a,
-                                rows: offsets.wrapping_add(row),
-                                taps: places.wrapping_add(place),
-                                count: (all - place).min(BLOCK),
-                                b: turned.wrapping_add(place * width),
-                                c: c.wrapping_add(row * width),
-                                c_row: width,
-                                add: u > first_unit || place > 0,
-                            };
-                            // SAFETY: as above; the kernel is the one for these sizes.
-                            unsafe { kernels.tile(rows, registers)(&tile) };
-                        }
+                        unsafe { kernels.sweep(each, width / lanes, count * window, &tile) };
                     }
                 }
             });
         })?;
-        let cost = (chunks * g.groups * sums) as u64 / 4;
-        pool::run(g.groups * panels, cost, &|piece| {
-            let &(_, partial, _, dw) = shared.get();
-            let (group, panel) = (piece / panels, piece % panels);
-            let (vector, registers) = part(vectors, panels, panel);
-            let (out, width) = (vector * lanes, registers * lanes);
+        let cost = (chunks * groups * sums) as u64 / 4;
+        pool::run(groups * panels, cost, &|piece| {
+            let &(_, partial, _, dw, _) = shared.get();
+            let (group, panel_at) = (piece / panels, piece % panels);
+            let (out, width, here) = panel(group, panel_at);
+            if here == 0 {
+                return;
+            }
             let at =
-                |chunk: usize| partial.wrapping_add((chunk * g.groups + group) * sums + out * rows);
+                |chunk: usize| partial.wrapping_add((chunk * groups + group) * sums + out * rows);
             for chunk in 1..chunks {
                 // SAFETY: both have `rows` rows of whole registers.
                 unsafe { (kernels.add)(at(0), at(chunk), rows * width) };
             }
-            let turn = Turn {
-                src: at(0),
-                src_row: width,
-                rows,
-                cols: width.min(outs - out),
-                dst: dw.wrapping_add((group * outs + out) * rows),
-                dst_row: rows,
-            };
-            // SAFETY: the contract.
-            unsafe { (kernels.turn)(&turn) };
+            for block_at in 0..blocks {
+                let (channel, count) = part(channels, blocks, block_at);
+                let src = at(0).wrapping_add(channel * window * width).cast_const();
+                let dst = dw.wrapping_add((group * outs + out) * rows + channel * window);
+                let turn = Turn {
+                    src,
+                    src_row: count * width,
+                    rows: window,
+                    cols: here,
+                    dst,
+                    dst_row: rows,
+                };
+                // SAFETY: the contract.
+                unsafe {
+                    if window == 1 {
+                        (kernels.turn)(&Turn { src_row: width, rows: count, ..turn });
+                        continue;
+                    }
+                    for c in 0..count {
+                        let (src, dst) =
+                            (src.wrapping_add(c * width), dst.wrapping_add(c * window));
+                        (kernels.turn)(&Turn { src, dst, ..turn });
+                    }
+                }
+            }
         })
     })
 }

@@ -95,6 +95,7 @@ impl Conv {
             stride: last(1, &|i| usize::from(self.stride[i])),
             dilation: last(1, &|i| usize::from(self.dilation[i])),
             before: last(0, &|i| usize::from(self.before[i])),
+            last: false,
         }
     }
 }
