@@ -121,3 +121,15 @@ fn a_value_too_large_for_the_machine_is_an_error() {
         Code::Memory
     );
 }
+
+#[test]
+fn a_product_that_is_turned_is_made_turned() {
+    let (x, g) = (normal([6, 4], 1), normal([6, 5], 2));
+    // A reshape needs the elements one after another.
+    let alone = x.t().matmul(&g).t().reshape([20]);
+    assert_eq!(steps(&alone), ["gemm"], "nobody wants the product itself");
+    let product = x.t().matmul(&g);
+    let beside = product.t().reshape([20]);
+    assert_eq!(steps(&beside), ["gemm", "copy"]);
+    assert!(alone.to_array().unwrap().same_bits(&beside.to_array().unwrap()));
+}

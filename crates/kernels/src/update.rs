@@ -344,7 +344,8 @@ struct AdamWith<T> {
     from_g: bool,
     beta2: T,
     rest2: T,
-    root2: T,
+    /// `1 / sqrt(1 - beta2^step)`: a product instead of PyTorch's quotient, which costs as much as the root.
+    unroot2: T,
     eps: T,
     minus_step: T,
     flags: AdamFlags,
@@ -370,7 +371,7 @@ fn adam_with<T: Real>(a: &Adam) -> AdamWith<T> {
         from_g,
         beta2: T::of(a.beta2),
         rest2: T::of(1.0 - a.beta2),
-        root2: T::of(libm::sqrt(correction(a.beta2))),
+        unroot2: T::of(1.0 / libm::sqrt(correction(a.beta2))),
         eps: T::of(a.eps),
         minus_step: T::of(-(a.lr / correction(a.beta1))),
         flags: AdamFlags {
@@ -422,7 +423,7 @@ fn adam_body<const FMA: bool, T: Real>(with: &AdamWith<T>, part: &Part<T>) {
                 largest = lanewise!(old, v => |a, b| a.larger(b));
                 T::store(part.states[2].1.add(i), largest, n);
             }
-            let denom = lanewise!(largest => |v| v.root() / with.root2 + with.eps);
+            let denom = lanewise!(largest => |v| v.root().fma::<FMA>(with.unroot2, with.eps));
             let change = lanewise!(m, denom => |m, d| with.minus_step * m / d);
             T::store(part.p.1.add(i), lanewise!(p, change => |p, c| (p + c).flushed()), n);
         }

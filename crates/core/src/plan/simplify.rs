@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 
+use smallvec::smallvec;
+
 use super::expand::{Expanded, IrEffect};
 use super::ir::{Ir, IrNode, Val};
 use crate::graph::dtype::DType;
@@ -14,6 +16,7 @@ use crate::ops::{Binary, Op, Operands};
 /// Rewrites the graph; outputs, effects and watched values follow.
 pub(crate) fn simplify(mut e: Expanded) -> Expanded {
     let live = live(&e);
+    let turned = turned(&e, &live);
     let mut out = Ir { nodes: Vec::with_capacity(e.ir.len()), ..Ir::default() };
     let mut map: Vec<Val> = vec![Val::MAX; e.ir.len()];
     let mut seen: HashMap<Vec<u64>, Val, FastHash> = HashMap::default();
@@ -22,7 +25,22 @@ pub(crate) fn simplify(mut e: Expanded) -> Expanded {
         if !live[v] {
             continue;
         }
-        let inputs: Operands<Val> = node.inputs.iter().map(|&i| map[i as usize]).collect();
+        let mut inputs: Operands<Val> = node.inputs.iter().map(|&i| map[i as usize]).collect();
+        if turned[v] {
+            // (A B)^T = B^T A^T: the same sums, and turning an operand is only a way to read it.
+            inputs =
+                e.ir.node(node.inputs[0]).inputs.iter().rev().map(|&i| map[i as usize]).collect();
+            for i in &mut inputs {
+                let (shape, rank) = (out.shape(*i), node.shape.rank());
+                let (rows, columns) = (shape.dim(rank - 2), shape.dim(rank - 1));
+                let shape = shape.with(rank - 2, columns).with(rank - 1, rows);
+                let turn = IrNode { inputs: smallvec![*i], shape, ..node.clone() };
+                *i = reuse(&mut out, &mut seen, &mut words, turn);
+            }
+            let product = IrNode { op: Op::Matmul, inputs, ..node.clone() };
+            map[v] = reuse(&mut out, &mut seen, &mut words, product);
+            continue;
+        }
         let node = IrNode { inputs, ..node.clone() };
         map[v] = reuse(&mut out, &mut seen, &mut words, node);
     }
@@ -42,17 +60,43 @@ pub(crate) fn simplify(mut e: Expanded) -> Expanded {
     sweep(e)
 }
 
-fn live(e: &Expanded) -> Vec<bool> {
-    let mut live = vec![false; e.ir.len()];
-    let mut mark = |v: Val| live[v as usize] = true;
-    e.outputs.iter().for_each(|&(_, v)| mark(v));
-    e.watch.iter().for_each(|&v| mark(v));
+/// Which nodes swap the last two axes of a product that nobody else wants, as the gradient of a
+/// layer's weight does.
+fn turned(e: &Expanded, live: &[bool]) -> Vec<bool> {
+    let mut uses = vec![0u32; e.ir.len()];
+    roots(e, |v| uses[v as usize] += 1);
+    for (node, _) in e.ir.nodes.iter().zip(live).filter(|(_, live)| **live) {
+        node.inputs.iter().for_each(|&i| uses[i as usize] += 1);
+    }
+    let turns = |node: &IrNode| {
+        let (Op::Permute(perm), Some(&x)) = (&node.op, node.inputs.first()) else { return false };
+        let product = e.ir.node(x);
+        let rank = node.shape.rank();
+        let swaps = rank >= 2
+            && (0..rank - 2).all(|i| usize::from(perm[i]) == i)
+            && usize::from(perm[rank - 1]) == rank - 2;
+        // A plain matrix for the whole batch cannot be the left operand.
+        let same_rank = || product.inputs.iter().all(|&i| e.ir.shape(i).rank() == rank);
+        swaps && matches!(product.op, Op::Matmul) && uses[x as usize] == 1 && same_rank()
+    };
+    e.ir.nodes.iter().map(turns).collect()
+}
+
+/// Calls `f` with every value that is wanted outside of the graph.
+fn roots(e: &Expanded, mut f: impl FnMut(Val)) {
+    e.outputs.iter().for_each(|&(_, v)| f(v));
+    e.watch.iter().for_each(|&v| f(v));
     for effect in &e.effects {
         match effect {
-            IrEffect::Update { grads, .. } => grads.iter().for_each(|&v| mark(v)),
-            IrEffect::Assign { value } => mark(*value),
+            IrEffect::Update { grads, .. } => grads.iter().for_each(|&v| f(v)),
+            IrEffect::Assign { value } => f(*value),
         }
     }
+}
+
+fn live(e: &Expanded) -> Vec<bool> {
+    let mut live = vec![false; e.ir.len()];
+    roots(e, |v| live[v as usize] = true);
     for v in (0..e.ir.len()).rev() {
         if live[v] {
             for &i in &e.ir.nodes[v].inputs {
