@@ -153,3 +153,45 @@ pub(super) unsafe fn add<S: Simd>(a: *mut f32, b: *const f32, n: usize) {
         }
     }
 }
+
+/// Memory that the next unit reads: it is asked for a few lines a tile, so that it arrives while this
+/// unit is computed.
+pub(super) struct Ahead {
+    regions: [(*const f32, usize); 2],
+    /// Lines of each region to ask for at a time.
+    lines: [usize; 2],
+}
+
+/// Elements of a cache line.
+const LINE: usize = 16;
+
+impl Ahead {
+    /// Two regions, each where it starts and how many elements, to be asked for in so many steps.
+    pub(super) fn new(regions: [(*const f32, usize); 2], steps: usize) -> Ahead {
+        let lines = regions.map(|(_, n)| n.div_ceil(LINE).div_ceil(steps.max(1)));
+        Ahead { regions, lines }
+    }
+
+    #[inline(always)]
+    pub(super) fn step(&mut self) {
+        for ((at, left), &lines) in self.regions.iter_mut().zip(&self.lines) {
+            let n = (lines * LINE).min(*left);
+            for i in (0..n).step_by(LINE) {
+                far(at.wrapping_add(i));
+            }
+            (*at, *left) = (at.wrapping_add(n), *left - n);
+        }
+    }
+}
+
+/// Asks for the cache line at `p`, for the L2 cache; any address is allowed.
+#[inline(always)]
+fn far(p: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of x86-64, and a prefetch of any address is allowed.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T1 }>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}

@@ -118,6 +118,8 @@ pub(super) struct Unit {
     pub(super) each: usize,
     /// Number of the first of them in its image.
     pub(super) first: usize,
+    /// Places of a line of the last axis.
+    pub(super) line: usize,
 }
 
 /// The data of one pass, and its units.
@@ -218,7 +220,8 @@ impl Field {
         let (start, len) = part(self.axes[self.cut].places, self.bands, u % self.bands);
         let all = volume(self.axes.map(|a| a.places));
         let row = all.checked_div(self.axes[self.cut].places).unwrap_or(0);
-        Unit { image, images, start, len, each: len * row, first: start * row }
+        let line = if self.cut == 2 { len } else { self.axes[2].places };
+        Unit { image, images, start, len, each: len * row, first: start * row, line: line.max(1) }
     }
 
     /// Places of the largest unit.
@@ -230,6 +233,30 @@ impl Field {
     /// Elements of the copy of a unit.
     pub(super) fn copy_len(&self) -> usize {
         if self.in_place { 0 } else { self.unit(0).images * self.image + SLACK }
+    }
+
+    /// Where the data of a unit are, and how many elements: none where they are in many places.
+    pub(super) fn region(&self, u: usize) -> (*const f32, usize) {
+        if !self.data.last || u >= self.units() {
+            return (self.src, 0);
+        }
+        let unit = self.unit(u);
+        let at = unit.image * self.data.image();
+        if self.bands == 1 {
+            return (self.src.wrapping_add(at), unit.images * self.data.image());
+        }
+        let row = self.data.strides()[self.cut];
+        let axis = self.axes[self.cut];
+        let all = self.data.dims[self.cut];
+        let start = self.low[self.cut] + (unit.start * axis.step) as isize;
+        let start = usize::try_from(start).unwrap_or(0).min(all);
+        let n = axis.extent(unit.len).min(all - start);
+        (self.src.wrapping_add(at + start * row), n * row)
+    }
+
+    /// The axis that is cut, and a unit's first place and places along it.
+    pub(super) fn band(&self, unit: &Unit) -> (usize, usize, usize) {
+        (self.cut, unit.start, unit.len)
     }
 
     /// How far a unit's first place is, for such steps along the axes.
@@ -359,19 +386,46 @@ impl Field {
         }
     }
 
+    /// Distance of two neighbours along the last axis, where the kernel reads.
+    pub(super) fn step(&self) -> usize {
+        self.strides[2]
+    }
+
+    /// The offsets of the taps in `runs`: as [`Field::taps`], but the elements of a line of the window
+    /// follow each other, the nearest first.
+    ///
+    /// # Safety
+    /// There is room for so many numbers.
+    pub(super) unsafe fn runs(&self, channels: usize, mut to: *mut usize) {
+        for d in 0..self.axes[0].taps {
+            for h in 0..self.axes[1].taps {
+                for c in 0..channels {
+                    for w in 0..self.axes[2].taps {
+                        let at = self.tap(0, d) + self.tap(1, h) + c + w * self.strides[2];
+                        // SAFETY: the contract.
+                        unsafe { *to = at };
+                        to = to.wrapping_add(1);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The offset of an element of the window along an axis.
+    fn tap(&self, axis: usize, j: usize) -> usize {
+        (self.axes[axis].tap(j) - self.low[axis]) as usize * self.strides[axis]
+    }
+
     /// The offsets of the taps: elements of the window, and the channels (or planes) for each.
     ///
     /// # Safety
     /// There is room for so many numbers.
     pub(super) unsafe fn taps(&self, channels: usize, mut to: *mut usize) {
-        let at = |axis: usize, j: usize| {
-            (self.axes[axis].tap(j) - self.low[axis]) as usize * self.strides[axis]
-        };
         let apart = if self.spread.is_some() { self.plane } else { 1 };
         for d in 0..self.axes[0].taps {
             for h in 0..self.axes[1].taps {
                 for w in 0..self.axes[2].taps {
-                    let window = at(0, d) + at(1, h) + at(2, w);
+                    let window = self.tap(0, d) + self.tap(1, h) + self.tap(2, w);
                     for c in 0..channels {
                         // SAFETY: the contract.
                         unsafe { *to = window + c * apart };

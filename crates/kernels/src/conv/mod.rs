@@ -11,9 +11,14 @@
 //! | input | places of x | kernel, channels of y | weight | channels of x |
 //! | weight | kernel, channels of x | places of y | gradient of y | channels of y |
 //!
-//! Depthwise convolutions, and groups of so few channels that most lanes would be empty ([`each`]),
+//! Depthwise convolutions, and groups of so few channels that most lanes would be empty (`each`),
 //! use the kernel's second form, where every lane has its own element of A too: lanes are channels of
 //! all groups, and a tap is an element of the window (and one of the few channels of a group).
+//!
+//! A register that is read for one multiplication costs more than the multiplication. So with few
+//! output channels (up to 16, one register on the widest machine) neighbours share what is read:
+//! forward and input have tiles of neighbours in a line for windows of three (`tile::run`), and the
+//! weight has a line of the window folded into its lanes (`weight::fold`).
 //!
 //! **Layouts.** The kernel reads and writes channels last. With [`Geometry::last`] that is how the
 //! operands lie: they are read where they are, and copied only to put zeros around (a unit of places
@@ -24,10 +29,12 @@
 //!
 //! **Bits.** Equal for any number of threads, for both layouts, and for AVX2 and AVX-512. Taps are cut
 //! into blocks of 512, each one chain of fused multiply-adds from 0 in the order of the window, then
-//! channels; blocks are added in order. For the weight, places come in units (parts of an image, or
-//! several images) that the shape fixes, cut into blocks of at most 256, and units in at most 16
-//! chunks whose sums are added in order. What is padded is a zero that takes part: zero times
-//! infinity is NaN. The bias is added to the finished sum, as a pass of its own would.
+//! channels (of lines of the window, channels, elements of a line, where neighbours share); blocks are
+//! added in order. For the weight, places come in units (parts of an image, or several images) that
+//! the shape fixes, cut into blocks of at most 128, and units in at most 16 chunks whose sums are
+//! added in order. What is padded (and around the lines of a cotangent, where the window is folded) is
+//! a zero that takes part: zero times infinity is NaN. The bias is added to the finished sum, as a
+//! pass of its own would.
 
 mod copy;
 mod data;

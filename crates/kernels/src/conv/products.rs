@@ -1,8 +1,8 @@
 //! The forward pass and the gradient for the input: places by channels of the result.
 
-use super::copy::Turn;
+use super::copy::{Ahead, Turn};
 use super::data::{Axis, EACH, Field, Images, Room, Spread, Unit, part};
-use super::tile::{BLOCK, Kernels, OWN, SHARED, Tile, with_scratch};
+use super::tile::{BLOCK, Kernels, MOST_ROWS, OWN, RUN, SHARED, Tile, with_scratch};
 use super::{End, Geometry, volume};
 use crate::memory::Shared;
 use crate::pool::{self, PiecePanicked};
@@ -10,12 +10,24 @@ use crate::pool::{self, PiecePanicked};
 /// Places whose results are kept near until they are turned and stored, with channels second.
 const NEAR: usize = 96;
 
+/// Channels of the result of a group with which the elements of a line of the window are taps one
+/// after another: on the widest machine they are one register.
+const FEW: usize = 16;
+
+/// Whether the taps are in runs: neighbours of the window meet neighbours of the data.
+fn runs(each: bool, outs: usize, axes: &[Axis; 3]) -> bool {
+    let [_, _, w] = axes;
+    !each && outs <= FEW && w.step == 1 && w.delta.abs() == 1 && w.taps == RUN
+}
+
 /// What both passes have in common: data by offsets, times packed weights.
 struct Product<'a> {
     kernels: &'a Kernels,
     field: Field,
     /// Each lane has data of its own: then a group is some lanes.
     each: bool,
+    /// The taps are in [`runs`].
+    runs: bool,
     groups: usize,
     /// Elements of the window, and channels (planes, for `each`) of the data: taps of a place.
     window: usize,
@@ -69,8 +81,10 @@ pub(super) unsafe fn forward(
     let data = Images::new(g.last, g.inputs, g.x);
     let width = if spread.is_some() { outs } else { channels };
     let window = volume(g.kernel);
+    let runs = runs(spread.is_some(), outs, &axes);
     let product = Product {
         kernels,
+        runs,
         field: Field::new(x, data, g.batch, width, axes, spread),
         each: spread.is_some(),
         groups,
@@ -102,8 +116,16 @@ pub(super) unsafe fn forward(
                 return (kernels.turn)(&Turn { cols: channels, dst_row: width, ..turn });
             }
             for c in 0..channels {
-                let (src, dst) = (src.wrapping_add(c * window), dst.wrapping_add(c * width));
-                (kernels.turn)(&Turn { src, dst, ..turn });
+                let src = src.wrapping_add(c * window);
+                if !runs {
+                    (kernels.turn)(&Turn { src, dst: dst.wrapping_add(c * width), ..turn });
+                    continue;
+                }
+                for line in 0..window / RUN {
+                    let src = src.wrapping_add(line * RUN);
+                    let dst = dst.wrapping_add((line * channels + c) * RUN * width);
+                    (kernels.turn)(&Turn { src, dst, cols: RUN, dst_row: width, ..turn });
+                }
             }
         }
     };
@@ -174,8 +196,10 @@ unsafe fn residue(
     let (groups, outs, spread) = shape(g.groups, channels, per_group);
     let data = Images::new(g.last, g.outputs, g.y);
     let width = if spread.is_some() { outs } else { channels };
+    let runs = runs(spread.is_some(), outs, &axes);
     let product = Product {
         kernels,
+        runs,
         field: Field::new(dy, data, g.batch, width, axes, spread),
         each: spread.is_some(),
         groups,
@@ -217,10 +241,11 @@ unsafe fn residue(
         }
         for f in 0..channels {
             let src = w.wrapping_add(((group * channels + f) * per_group + from) * all);
+            let panel = dst;
             let dst = dst.wrapping_add(f * width);
             // SAFETY: the contract.
             unsafe {
-                if window == all {
+                if window == all && !runs {
                     let dst_row = channels * width;
                     let turn = Turn { src, src_row: all, rows: count, cols: all, dst, dst_row };
                     (kernels.turn)(&turn);
@@ -228,7 +253,14 @@ unsafe fn residue(
                 }
                 for tap in 0..window {
                     let src = src.wrapping_add(element(tap));
-                    let dst = dst.wrapping_add(tap * channels * width);
+                    // In a run the nearest comes first, and that is the window's last.
+                    let (line, at) = (tap / taps[2], taps[2] - 1 - tap % taps[2]);
+                    let run = (line * channels + f) * taps[2] + at;
+                    let dst = if runs {
+                        panel.wrapping_add(run * width)
+                    } else {
+                        dst.wrapping_add(tap * channels * width)
+                    };
                     for lane in 0..count {
                         *dst.wrapping_add(lane) = *src.wrapping_add(lane * all);
                     }
@@ -302,7 +334,11 @@ impl Product<'_> {
             // SAFETY: there is room for the offsets of all taps, of the places of the largest unit,
             // and of those that are near.
             unsafe {
-                self.field.taps(self.channels, lists.taps);
+                if self.runs {
+                    self.field.runs(self.channels, lists.taps);
+                } else {
+                    self.field.taps(self.channels, lists.taps);
+                }
                 let unit = self.field.unit(0);
                 self.field.places(&unit, lists.rows);
                 self.field.positions(&unit, self.result.image(), steps, lists.to);
@@ -349,7 +385,9 @@ impl Product<'_> {
                             product.field.load(product.kernels, &unit, first, channels, copy)
                         };
                         let lists = Lists { b: lists.b.wrapping_add(group * weights), ..lists };
-                        product.piece(&Piece { group, unit, a, lists, here, out });
+                        let next = (piece % units).saturating_add(pool::threads());
+                        let next = if product.groups == 1 { next } else { usize::MAX };
+                        product.piece(&Piece { group, unit, a, lists, here, out, next });
                     }
                 });
             })
@@ -365,6 +403,11 @@ impl Product<'_> {
         let (_, _, panels) = self.panel(p.group, 0);
         let direct = self.result.last;
         let chunk = if direct { places.max(1) } else { NEAR };
+        let block = if self.runs { BLOCK / RUN * RUN } else { BLOCK };
+        let line = p.unit.line;
+        let steps = places.div_ceil(MOST_ROWS) * all_taps.div_ceil(block).max(1) * panels;
+        let nothing = (self.out.cast_const(), 0);
+        let mut ahead = Ahead::new([self.field.region(p.next), nothing], steps);
         for panel in 0..panels {
             let (vector, vectors, _) = self.panel(p.group, panel);
             let (first, width) = (vector * lanes, vectors * lanes);
@@ -377,7 +420,7 @@ impl Product<'_> {
                 let count = (places - place).min(chunk);
                 let mut tap = 0;
                 loop {
-                    let taps = (all_taps - tap).min(BLOCK);
+                    let taps = (all_taps - tap).min(block);
                     let ends = tap + taps == all_taps;
                     let bias = match self.end.bias {
                         bias if ends && !bias.is_null() => bias.wrapping_add(channel),
@@ -388,6 +431,7 @@ impl Product<'_> {
                         rows: p.lists.rows.wrapping_add(place),
                         taps: p.lists.taps.wrapping_add(tap),
                         count: taps,
+                        step: self.field.step(),
                         b: b.wrapping_add(tap * width),
                         b_row: width,
                         c: if direct { to } else { p.here },
@@ -398,7 +442,13 @@ impl Product<'_> {
                         relu: ends && self.end.relu,
                     };
                     // SAFETY: the contract.
-                    unsafe { kernels.sweep(self.each, vectors, count, &tile) };
+                    unsafe {
+                        if self.runs && vectors == 1 && kernels.has_runs() {
+                            kernels.runs(line, place, count, &tile, &mut ahead);
+                        } else {
+                            kernels.sweep(self.each, vectors, count, &tile, &mut ahead);
+                        }
+                    }
                     tap += taps;
                     if tap >= all_taps {
                         break;
@@ -458,4 +508,6 @@ struct Piece {
     here: *mut f32,
     /// Where in the result the first place's channel 0 is.
     out: usize,
+    /// The unit that this thread will compute next, probably.
+    next: usize,
 }

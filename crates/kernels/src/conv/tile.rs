@@ -2,7 +2,7 @@
 
 #![allow(clippy::needless_range_loop)] // rows and registers are indices into several arrays
 
-use super::copy::{Pad, Turn, add, pad, turn};
+use super::copy::{Ahead, Pad, Turn, add, pad, turn};
 use crate::gemm::pack::{Pack, PackFn, panel};
 use crate::gemm::simd::{Base, Simd};
 use crate::isa::Isa;
@@ -22,7 +22,10 @@ thread_local! {
 pub(super) const BLOCK: usize = 512;
 
 /// Rows of the largest tile of any instruction set.
-const MOST_ROWS: usize = 12;
+pub(super) const MOST_ROWS: usize = 12;
+
+/// Elements of the window that [`run`] takes together.
+pub(super) const RUN: usize = 3;
 
 /// Registers of the widest tile of any instruction set.
 const MOST_VECTORS: usize = 3;
@@ -35,6 +38,8 @@ pub(super) struct Tile {
     pub(super) rows: *const usize,
     pub(super) taps: *const usize,
     pub(super) count: usize,
+    /// Distance of two rows, where a tile takes its rows by it.
+    pub(super) step: usize,
     /// Registers of a row side by side, rows so far apart.
     pub(super) b: *const f32,
     pub(super) b_row: usize,
@@ -83,6 +88,40 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const EACH: bool>(t: &
             }
             b = b.wrapping_add(t.b_row);
             taps = taps.wrapping_add(1);
+        }
+        finish(t, acc);
+    }
+}
+
+/// One register a row. Rows lie `step` apart, and so do the [`RUN`] taps that follow each other, so
+/// that what is read for one row is used for its neighbours: with a read for each multiplication
+/// the machine would read more than it multiplies.
+///
+/// # Safety
+/// As for [`tile`]; the count is a multiple of [`RUN`], and `rows` and `taps` are as said above.
+#[inline(always)]
+unsafe fn run<S: Simd, const MR: usize>(t: &Tile) {
+    // SAFETY: the contract above.
+    unsafe {
+        let first = t.a.wrapping_add(*t.rows);
+        let rows: [*const f32; MOST_ROWS + RUN - 1] =
+            std::array::from_fn(|r| first.wrapping_add(r * t.step));
+        let mut acc = [[S::zero(); 1]; MR];
+        let mut b = t.b;
+        let mut taps = t.taps;
+        for _ in 0..t.count / RUN {
+            let at = *taps;
+            let bv: [S; RUN] = std::array::from_fn(|v| S::load(b.wrapping_add(v * t.b_row)));
+            for q in 0..MR + RUN - 1 {
+                let x = S::splat(*rows[q].wrapping_add(at));
+                for v in 0..RUN {
+                    if v <= q && q - v < MR {
+                        acc[q - v][0] = x.fma(bv[v], acc[q - v][0]);
+                    }
+                }
+            }
+            b = b.wrapping_add(RUN * t.b_row);
+            taps = taps.wrapping_add(RUN);
         }
         finish(t, acc);
     }
@@ -150,6 +189,8 @@ pub(super) struct Kernels {
     /// each lane has its own.
     rows: [[usize; MOST_VECTORS]; 2],
     tiles: [[[TileFn; MOST_VECTORS]; MOST_ROWS]; 2],
+    /// Tiles of neighbours, where they are worth it.
+    runs: Option<[TileFn; MOST_ROWS]>,
     pub(super) turn: unsafe fn(&Turn),
     pub(super) add: unsafe fn(*mut f32, *const f32, usize),
     pub(super) pad: unsafe fn(&Pad),
@@ -171,17 +212,60 @@ impl Kernels {
         self.tiles[usize::from(each)][rows.clamp(1, MOST_ROWS) - 1][vectors - 1]
     }
 
+    /// Whether there are tiles for neighbours.
+    pub(super) fn has_runs(&self) -> bool {
+        self.runs.is_some()
+    }
+
+    /// Computes `count` rows from row `first` on, of which every `line` are neighbours.
+    ///
+    /// # Safety
+    /// As for [`run`].
+    pub(super) unsafe fn runs(
+        &self,
+        line: usize,
+        first: usize,
+        count: usize,
+        t: &Tile,
+        ahead: &mut Ahead,
+    ) {
+        let Some(runs) = &self.runs else { return };
+        let (mut t, mut done) = (*t, 0);
+        while done < count {
+            let here = (line - (first + done) % line).min(count - done);
+            let tiles = here.div_ceil(MOST_ROWS);
+            let (base, more) = (here / tiles, here % tiles);
+            for i in 0..tiles {
+                let rows = base + usize::from(i < more);
+                ahead.step();
+                // SAFETY: the contract; the kernel is the one for these sizes.
+                unsafe { runs[rows.clamp(1, MOST_ROWS) - 1](&t) };
+                t.rows = t.rows.wrapping_add(rows);
+                t.to = t.to.wrapping_add(rows);
+            }
+            done += here;
+        }
+    }
+
     /// Computes `count` rows, tile by tile.
     ///
     /// # Safety
     /// As for a tile of `count` rows and `vectors` registers.
     #[inline(always)]
-    pub(super) unsafe fn sweep(&self, each: bool, vectors: usize, count: usize, t: &Tile) {
+    pub(super) unsafe fn sweep(
+        &self,
+        each: bool,
+        vectors: usize,
+        count: usize,
+        t: &Tile,
+        ahead: &mut Ahead,
+    ) {
         let tiles = count.div_ceil(self.rows(each, vectors)).max(1);
         let (base, more) = (count / tiles, count % tiles);
         let mut t = *t;
         for i in 0..tiles {
             let rows = base + usize::from(i < more);
+            ahead.step();
             if rows > 0 {
                 // SAFETY: the contract; the kernel is the one for these sizes.
                 unsafe { self.tile(each, rows, vectors)(&t) };
@@ -220,6 +304,14 @@ macro_rules! kernels {
             pub(super) unsafe fn each<const MR: usize, const NV: usize>(t: &Tile) {
                 // SAFETY: the same contract.
                 unsafe { tile::<$simd, MR, NV, true>(t) }
+            }
+            /// # Safety
+            /// See [`run`].
+            $(#[$feature])?
+            #[allow(dead_code)] // one level has them
+            pub(super) unsafe fn neighbours<const MR: usize>(t: &Tile) {
+                // SAFETY: the same contract.
+                unsafe { run::<$simd, MR>(t) }
             }
             /// # Safety
             /// See [`turn`].
@@ -266,7 +358,7 @@ kernels!(
 /// The table of an instruction set. For one, two and three registers: rows of the largest tile of
 /// either kind; sizes that it lacks repeat the largest.
 macro_rules! table {
-    ($module:ident, lanes: $lanes:expr, vectors: $vectors:literal, speed: $speed:literal,
+    ($module:ident, lanes: $lanes:expr, vectors: $vectors:literal, speed: $speed:literal, runs: $runs:expr,
      shared: $s1:literal $s2:literal $s3:literal, each: $e1:literal $e2:literal $e3:literal) => {
         Kernels {
             lanes: $lanes,
@@ -276,6 +368,7 @@ macro_rules! table {
                 table!(@rows $module shared $vectors $s1 $s2 $s3),
                 table!(@rows $module each $vectors $e1 $e2 $e3),
             ],
+            runs: $runs,
             turn: $module::turned,
             add: $module::added,
             pad: $module::padded,
@@ -302,13 +395,29 @@ macro_rules! table {
     };
 }
 
-static GENERIC: Kernels = table!(generic, lanes: Base::LANES, vectors: 2, speed: 8,
+static GENERIC: Kernels = table!(generic, lanes: Base::LANES, vectors: 2, speed: 8, runs: None,
     shared: 6 4 4, each: 6 4 4);
 
 #[cfg(target_arch = "x86_64")]
-static AVX2: Kernels = table!(avx2, lanes: 8, vectors: 2, speed: 40,
+static AVX2: Kernels = table!(avx2, lanes: 8, vectors: 2, speed: 40, runs: None,
     shared: 12 6 6, each: 8 5 5);
 
 #[cfg(target_arch = "x86_64")]
-static AVX512: Kernels = table!(avx512, lanes: 16, vectors: 3, speed: 80,
-    shared: 12 8 8, each: 8 8 4);
+const RUNS: [TileFn; MOST_ROWS] = [
+    avx512::neighbours::<1>,
+    avx512::neighbours::<2>,
+    avx512::neighbours::<3>,
+    avx512::neighbours::<4>,
+    avx512::neighbours::<5>,
+    avx512::neighbours::<6>,
+    avx512::neighbours::<7>,
+    avx512::neighbours::<8>,
+    avx512::neighbours::<9>,
+    avx512::neighbours::<10>,
+    avx512::neighbours::<11>,
+    avx512::neighbours::<12>,
+];
+
+#[cfg(target_arch = "x86_64")]
+static AVX512: Kernels = table!(avx512, lanes: 16, vectors: 3, speed: 80, runs: Some(RUNS),
+    shared: 12 8 8, each: 12 9 9);

@@ -1,15 +1,20 @@
 //! The gradient for the weight: elements of the window by output channels, summed over places.
+//!
+//! With few output channels most lanes would be empty, and each element of x would be read for a
+//! single multiplication. There a line of the window is folded into the lanes ([`fold`]): a lane is an
+//! output channel and an element of the line, a row of B the cotangent at as many neighbours, and x is
+//! read once for all of them. Around the lines of the cotangent are zeros that take part.
 
-use super::copy::Turn;
+use super::copy::{Ahead, Pad, Turn};
 use super::data::{Axis, EACH, Field, Images, Room, Spread, part};
-use super::tile::{Kernels, OWN, SHARED, Tile, with_scratch};
+use super::tile::{Kernels, MOST_ROWS, OWN, SHARED, Tile, with_scratch};
 use super::{Geometry, volume};
 use crate::gemm::pack::Pack;
 use crate::memory::Shared;
 use crate::pool::{self, PiecePanicked};
 
 /// Places in a block: one chain of multiply-adds. Part of the definition of the result.
-const BLOCK: usize = 256;
+const BLOCK: usize = 128;
 
 /// Elements of the window, over channels, that a piece computes together.
 const ROWS: usize = 576;
@@ -20,9 +25,28 @@ const PANEL: usize = 48;
 /// Pieces that keep many threads busy: with fewer, the batch is cut as well.
 const PIECES: usize = 16;
 
-/// Channels of y up to which its gradient is read where it is: places further apart would share few
-/// lines of the caches.
-const NEAR: usize = 128;
+/// Rows up to which a cotangent of more channels than lanes is read where it is: more of them pay for a
+/// copy without gaps.
+const GAPS: usize = 64;
+
+/// Output channels of a group with which a line of the window is folded, and its elements at most.
+const FEW: usize = 16;
+const LONG: usize = 7;
+
+/// Elements of the copy of a cotangent that may be read beyond its end.
+const SLACK: usize = 64;
+
+/// How many elements of a line of the window are folded into the lanes; 1 for none.
+fn fold(g: &Geometry) -> usize {
+    let [_, _, w] = g.kernel;
+    let lines = g.y[0] > 1 || g.y[1] > 1;
+    let dense = g.stride[2] == 1 && g.dilation[2] == 1;
+    let outs = g.outputs / g.groups;
+    // Multiplications of registers for a line, either way; without, each also reads.
+    let folded = (outs * w).div_ceil(FEW) * (g.y[2] + w - 1);
+    let pays = outs <= FEW && w <= LONG && folded * 4 <= w * g.y[2] * 5;
+    if lines && dense && pays { w } else { 1 }
+}
 
 /// The gradient of w from (x, gradient of y).
 ///
@@ -37,7 +61,7 @@ pub(super) unsafe fn weight(
 ) -> Result<(), PiecePanicked> {
     let (channels, per_group) = (g.inputs / g.groups, g.outputs / g.groups);
     let window = volume(g.kernel);
-    let axes = std::array::from_fn(|i| Axis {
+    let mut axes: [Axis; 3] = std::array::from_fn(|i| Axis {
         places: g.y[i],
         step: g.stride[i],
         taps: g.kernel[i],
@@ -46,23 +70,30 @@ pub(super) unsafe fn weight(
     });
     let spread = Spread { planes: channels, repeat: per_group, lanes: g.outputs };
     let spread = super::each(g.groups, channels, per_group).then_some(spread);
+    let fold = if spread.is_some() { 1 } else { fold(g) };
+    if fold > 1 {
+        // Rows are lines of the window; places are all that a line touches.
+        axes[2].places += fold - 1;
+        axes[2].taps = 1;
+    }
+    let lines = window / fold;
     // Where each lane has its own data, a group is some lanes.
     let (groups, outs) = match spread {
         Some(s) => (s.lanes.div_ceil(EACH), EACH.min(s.lanes)),
         None => (g.groups, per_group),
     };
     let each = spread.is_some();
-    let blocks = if each { 1 } else { channels.div_ceil((ROWS / window).max(1)) };
+    let blocks = if each { 1 } else { channels.div_ceil((ROWS / lines).max(1)) };
     let block = channels.div_ceil(blocks);
     let data = Images::new(g.last, g.inputs, g.x);
     let field = Field::new(x, data, g.batch, if each { outs } else { block }, axes, spread);
     let units = field.units();
     // Not from this machine's panels: the sums must be the same on all of them.
-    let chunks = (PIECES / (groups * blocks * outs.div_ceil(PANEL))).clamp(1, units);
+    let chunks = (PIECES / (groups * blocks * (outs * fold).div_ceil(PANEL))).clamp(1, units);
     let lanes = kernels.lanes;
-    let vectors = outs.div_ceil(lanes);
+    let vectors = (outs * fold).div_ceil(lanes);
     let panels = vectors.div_ceil(kernels.vectors);
-    let rows = channels * window;
+    let rows = channels * lines;
     // Of one group in one chunk: panels one after another, each `rows` rows.
     let sums = rows * vectors * lanes;
     let most = field.most_places();
@@ -70,12 +101,12 @@ pub(super) unsafe fn weight(
     let (partial_at, places_at) = (room.elements(chunks * groups * sums), room.offsets(most));
     let mut own = Room::new();
     let copy_at = own.elements(field.copy_len());
-    let (rows_at, to_at) = (own.offsets(block * window), own.offsets(block * window));
-    let turned_at = own.elements(most * kernels.vectors * lanes);
+    let (rows_at, to_at) = (own.offsets(block * lines), own.offsets(block * lines));
+    let turned_at = own.elements((most + fold) * (kernels.vectors * lanes).max(outs) + SLACK);
     let cotangent = Images::new(g.last, g.outputs, g.y);
     // Lanes of a group, and of a panel: first, width, how many of them are channels.
     let panel = |group: usize, panel: usize| {
-        let here = outs.min(g.outputs - group * outs);
+        let here = outs.min(g.outputs - group * outs) * fold;
         let vectors = here.div_ceil(lanes);
         let panels = vectors.div_ceil(kernels.vectors);
         let (vector, registers) =
@@ -101,10 +132,13 @@ pub(super) unsafe fn weight(
             if here == 0 {
                 return;
             }
-            let sums_at = (chunk * groups + group) * sums + out * rows + channel * window * width;
+            let sums_at = (chunk * groups + group) * sums + out * rows + channel * lines * width;
             let c = partial.wrapping_add(sums_at);
-            let first_out = group * outs + out;
-            let in_place = cotangent.last && here == width && g.outputs <= NEAR;
+            let first_out = group * outs + if fold > 1 { 0 } else { out };
+            let in_place = fold == 1
+                && cotangent.last
+                && here == width
+                && (g.outputs == width || count * lines <= GAPS);
             with_scratch(&OWN, own.len(), |scratch| {
                 let copy = scratch.wrapping_add(copy_at);
                 let offsets = scratch.wrapping_add(rows_at).cast::<usize>();
@@ -113,12 +147,13 @@ pub(super) unsafe fn weight(
                 // SAFETY: the contract; the scratch memory has room for each part.
                 unsafe {
                     field.taps(count, offsets);
-                    for r in 0..count * window {
+                    for r in 0..count * lines {
                         *to.wrapping_add(r) = r * width;
                     }
                 }
                 let (first_unit, some) = part(units, chunks, chunk);
-                for u in first_unit..first_unit + some {
+                let end = first_unit + some;
+                for u in first_unit..end {
                     let unit = field.unit(u);
                     let all = unit.images * unit.each;
                     // In a panel, the channels of a block or the lanes of the panel.
@@ -131,7 +166,33 @@ pub(super) unsafe fn weight(
                             (unit.image + i) * cotangent.image() + first_out * cotangent.channel();
                         dy.wrapping_add(at + unit.first * cotangent.place())
                     };
-                    if !in_place {
+                    if fold > 1 {
+                        let (axis, start, len) = field.band(&unit);
+                        let (mut from, mut sizes) = ([0; 3], g.y);
+                        (from[axis], sizes[axis]) = (start as isize, len);
+                        (from[2], sizes[2]) = (1 - fold as isize, g.y[2] + fold - 1);
+                        let strides = [sizes[1] * sizes[2] * outs, sizes[2] * outs, outs];
+                        for i in 0..unit.images {
+                            let at = (unit.image + i) * cotangent.image();
+                            let pad = Pad {
+                                src: dy.wrapping_add(at + first_out * cotangent.channel()),
+                                dims: g.y,
+                                src_channel: cotangent.channel(),
+                                src_place: cotangent.place(),
+                                from,
+                                sizes,
+                                strides,
+                                channels: outs,
+                                dst: turned.wrapping_add(i * unit.each * outs),
+                            };
+                            // SAFETY: as above.
+                            unsafe { (kernels.pad)(&pad) };
+                        }
+                        // SAFETY: as above.
+                        unsafe {
+                            turned.wrapping_add(all * outs).write_bytes(0, (fold - 1) * outs);
+                        }
+                    } else if !in_place {
                         for i in 0..unit.images {
                             let pack = Pack {
                                 src: image(i),
@@ -148,8 +209,29 @@ pub(super) unsafe fn weight(
                             unsafe { (kernels.panel)(&pack) };
                         }
                     }
-                    let (b, b_row) =
-                        if in_place { (image(0), g.outputs) } else { (turned.cast_const(), width) };
+                    let (b, b_row) = if fold > 1 {
+                        (turned.wrapping_add(out).cast_const(), outs)
+                    } else if in_place {
+                        (image(0), g.outputs)
+                    } else {
+                        (turned.cast_const(), width)
+                    };
+                    // What the next unit reads.
+                    let next = if u + 1 < end && groups == 1 { u + 1 } else { usize::MAX };
+                    let cotangents = match next {
+                        usize::MAX => (dy, 0),
+                        _ if !cotangent.last => (dy, 0),
+                        _ => {
+                            let unit = field.unit(next);
+                            let (axis, start, len) = field.band(&unit);
+                            let row = cotangent.strides()[axis];
+                            let at = unit.image * cotangent.image() + start * row;
+                            let all = unit.images * cotangent.image();
+                            (dy.wrapping_add(at), if unit.first > 0 { len * row } else { all })
+                        }
+                    };
+                    let steps = all.div_ceil(BLOCK) * (count * lines).div_ceil(MOST_ROWS);
+                    let mut ahead = Ahead::new([field.region(next), cotangents], steps);
                     for (place, some) in
                         (0..all.div_ceil(BLOCK)).map(|i| part(all, all.div_ceil(BLOCK), i))
                     {
@@ -158,6 +240,7 @@ pub(super) unsafe fn weight(
                             rows: offsets,
                             taps: places.wrapping_add(place),
                             count: some,
+                            step: 0,
                             b: b.wrapping_add(place * b_row),
                             b_row,
                             c,
@@ -168,7 +251,9 @@ pub(super) unsafe fn weight(
                             relu: false,
                         };
                         // SAFETY: as above.
-                        unsafe { kernels.sweep(each, width / lanes, count * window, &tile) };
+                        unsafe {
+                            kernels.sweep(each, width / lanes, count * lines, &tile, &mut ahead)
+                        };
                     }
                 }
             });
@@ -189,7 +274,20 @@ pub(super) unsafe fn weight(
             }
             for block_at in 0..blocks {
                 let (channel, count) = part(channels, blocks, block_at);
-                let src = at(0).wrapping_add(channel * window * width).cast_const();
+                let src = at(0).wrapping_add(channel * lines * width).cast_const();
+                if fold > 1 {
+                    let dst = dw.wrapping_add(group * outs * channels * window + channel * window);
+                    for (row, lane) in
+                        (0..lines * count).flat_map(|r| (0..here).map(move |l| (r, l)))
+                    {
+                        let (j, f) = ((out + lane) / outs, (out + lane) % outs);
+                        let (line, c) = (row / count, row % count);
+                        let to = (f * channels + c) * window + line * fold + fold - 1 - j;
+                        // SAFETY: the contract.
+                        unsafe { *dst.wrapping_add(to) = *src.wrapping_add(row * width + lane) };
+                    }
+                    continue;
+                }
                 let dst = dw.wrapping_add((group * outs + out) * rows + channel * window);
                 let turn = Turn {
                     src,
