@@ -186,6 +186,22 @@ fn groups_and_depthwise() {
 }
 
 #[test]
+fn few_channels() {
+    // Lanes with data of their own: blocks of 64 and a rest, several outputs or inputs a group.
+    check(&flat([2, 83, 83, 83], [9, 9], [3, 3], 1, 1, 0));
+    check(&flat([2, 80, 80, 80], [9, 9], [3, 3], 2, 1, 0));
+    check(&flat([2, 30, 90, 30], [7, 8], [3, 3], 1, 1, 1));
+    check(&flat([2, 90, 30, 30], [7, 8], [3, 3], 1, 1, 1));
+    check(&flat([2, 44, 44, 22], [7, 8], [3, 2], 1, 1, 1));
+    // Neighbours share: one image and several, whole and cut, groups, windows of three and others.
+    check(&flat([3, 3, 16, 1], [28, 28], [3, 3], 1, 1, 1));
+    check(&flat([1, 70, 9, 1], [70, 65], [3, 3], 1, 1, 1));
+    check(&flat([9, 6, 10, 2], [6, 6], [2, 3], 1, 1, 1));
+    check(&flat([2, 2, 6, 1], [28, 28], [5, 5], 1, 1, 2));
+    check(&flat([2, 200, 1, 1], [9, 40], [3, 3], 1, 1, 1));
+}
+
+#[test]
 fn strides_and_dilations() {
     for (stride, dilation) in [(1, 2), (2, 2), (3, 2), (2, 3), (4, 2), (5, 1), (3, 3)] {
         check(&flat([2, 3, 5, 1], [17, 19], [3, 2], stride, dilation, 2));

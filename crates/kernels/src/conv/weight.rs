@@ -122,50 +122,45 @@ pub(super) unsafe fn weight(
         // SAFETY: pieces write apart from each other.
         let shared = unsafe { Shared::new((&field, partial, dy, dw, places.cast_const())) };
         let cost = g.work() as u64 / kernels.speed;
-        pool::run(groups * blocks * panels * chunks, cost, &|piece| {
+        // A piece has all panels, so that x is read once, where that leaves pieces enough.
+        let splits = (PIECES / 2 / (groups * blocks * chunks)).clamp(1, panels);
+        pool::run(groups * blocks * splits * chunks, cost, &|piece| {
             let &(field, partial, dy, _, places) = shared.get();
             let (chunk, rest) = (piece % chunks, piece / chunks);
-            let (panel_at, rest) = (rest % panels, rest / panels);
+            let (split, rest) = (rest % splits, rest / splits);
             let (block_at, group) = (rest % blocks, rest / blocks);
             let (channel, count) = part(channels, blocks, block_at);
-            let (out, width, here) = panel(group, panel_at);
-            if here == 0 {
+            let (first_panel, some_panels) = part(panels, splits, split);
+            let mine = first_panel..first_panel + some_panels;
+            // Lanes from the first of the first panel on.
+            let (lane, _, _) = panel(group, first_panel);
+            let lanes_here: usize = mine.clone().map(|p| panel(group, p).2).sum();
+            if lanes_here == 0 {
                 return;
             }
-            let sums_at = (chunk * groups + group) * sums + out * rows + channel * lines * width;
-            let c = partial.wrapping_add(sums_at);
-            let first_out = group * outs + if fold > 1 { 0 } else { out };
-            let in_place = fold == 1
-                && cotangent.last
-                && here == width
-                && (g.outputs == width || count * lines <= GAPS);
+            let rows_here = count * lines;
+            let partial = partial.wrapping_add((chunk * groups + group) * sums);
             with_scratch(&OWN, own.len(), |scratch| {
                 let copy = scratch.wrapping_add(copy_at);
                 let offsets = scratch.wrapping_add(rows_at).cast::<usize>();
                 let to = scratch.wrapping_add(to_at).cast::<usize>();
                 let turned = scratch.wrapping_add(turned_at);
                 // SAFETY: the contract; the scratch memory has room for each part.
-                unsafe {
-                    field.taps(count, offsets);
-                    for r in 0..count * lines {
-                        *to.wrapping_add(r) = r * width;
-                    }
-                }
+                unsafe { field.taps(count, offsets) };
+                let mut to_width = 0;
                 let (first_unit, some) = part(units, chunks, chunk);
                 let end = first_unit + some;
                 for u in first_unit..end {
                     let unit = field.unit(u);
                     let all = unit.images * unit.each;
-                    // In a panel, the channels of a block or the lanes of the panel.
-                    let (first, some) =
-                        if each { (first_out, here) } else { (group * channels + channel, count) };
+                    // The lanes of the panels, or the channels of the block.
+                    let (first, some) = if each {
+                        (group * outs + lane, lanes_here)
+                    } else {
+                        (group * channels + channel, count)
+                    };
                     // SAFETY: as above.
                     let a = unsafe { field.load(kernels, &unit, first, some, copy) };
-                    let image = |i: usize| {
-                        let at =
-                            (unit.image + i) * cotangent.image() + first_out * cotangent.channel();
-                        dy.wrapping_add(at + unit.first * cotangent.place())
-                    };
                     if fold > 1 {
                         let (axis, start, len) = field.band(&unit);
                         let (mut from, mut sizes) = ([0; 3], g.y);
@@ -175,7 +170,7 @@ pub(super) unsafe fn weight(
                         for i in 0..unit.images {
                             let at = (unit.image + i) * cotangent.image();
                             let pad = Pad {
-                                src: dy.wrapping_add(at + first_out * cotangent.channel()),
+                                src: dy.wrapping_add(at + group * outs * cotangent.channel()),
                                 dims: g.y,
                                 src_channel: cotangent.channel(),
                                 src_place: cotangent.place(),
@@ -192,30 +187,7 @@ pub(super) unsafe fn weight(
                         unsafe {
                             turned.wrapping_add(all * outs).write_bytes(0, (fold - 1) * outs);
                         }
-                    } else if !in_place {
-                        for i in 0..unit.images {
-                            let pack = Pack {
-                                src: image(i),
-                                step: cotangent.place(),
-                                across: cotangent.channel(),
-                                k: unit.each,
-                                count: here,
-                                width,
-                                dst: turned.wrapping_add(i * unit.each * width),
-                                repeat: 1,
-                                apart: 0,
-                            };
-                            // SAFETY: as above.
-                            unsafe { (kernels.panel)(&pack) };
-                        }
                     }
-                    let (b, b_row) = if fold > 1 {
-                        (turned.wrapping_add(out).cast_const(), outs)
-                    } else if in_place {
-                        (image(0), g.outputs)
-                    } else {
-                        (turned.cast_const(), width)
-                    };
                     // What the next unit reads.
                     let next = if u + 1 < end && groups == 1 { u + 1 } else { usize::MAX };
                     let cotangents = match next {
@@ -230,30 +202,71 @@ pub(super) unsafe fn weight(
                             (dy.wrapping_add(at), if unit.first > 0 { len * row } else { all })
                         }
                     };
-                    let steps = all.div_ceil(BLOCK) * (count * lines).div_ceil(MOST_ROWS);
-                    let mut ahead = Ahead::new([field.region(next), cotangents], steps);
-                    for (place, some) in
-                        (0..all.div_ceil(BLOCK)).map(|i| part(all, all.div_ceil(BLOCK), i))
-                    {
-                        let tile = Tile {
-                            a,
-                            rows: offsets,
-                            taps: places.wrapping_add(place),
-                            count: some,
-                            step: 0,
-                            b: b.wrapping_add(place * b_row),
-                            b_row,
-                            c,
-                            to,
-                            tail: lanes,
-                            add: u > first_unit || place > 0,
-                            bias: std::ptr::null(),
-                            relu: false,
+                    let tiles = rows_here.div_ceil(MOST_ROWS) * all.div_ceil(BLOCK);
+                    let mut ahead =
+                        Ahead::new([field.region(next), cotangents], tiles * some_panels);
+                    for p in mine.clone() {
+                        let (out, width, here) = panel(group, p);
+                        if here == 0 {
+                            continue;
+                        }
+                        if width != to_width {
+                            for r in 0..rows_here {
+                                // SAFETY: as above.
+                                unsafe { *to.wrapping_add(r) = r * width };
+                            }
+                            to_width = width;
+                        }
+                        let first_out = group * outs + out;
+                        let image = |i: usize| {
+                            let at = (unit.image + i) * cotangent.image();
+                            let at = at + first_out * cotangent.channel();
+                            dy.wrapping_add(at + unit.first * cotangent.place())
                         };
-                        // SAFETY: as above.
-                        unsafe {
-                            kernels.sweep(each, width / lanes, count * lines, &tile, &mut ahead)
+                        let gaps = g.outputs == width || rows_here <= GAPS;
+                        let (b, b_row) = if fold > 1 {
+                            (turned.wrapping_add(out).cast_const(), outs)
+                        } else if cotangent.last && here == width && gaps {
+                            (image(0), g.outputs)
+                        } else {
+                            for i in 0..unit.images {
+                                let pack = Pack {
+                                    src: image(i),
+                                    step: cotangent.place(),
+                                    across: cotangent.channel(),
+                                    k: unit.each,
+                                    count: here,
+                                    width,
+                                    dst: turned.wrapping_add(i * unit.each * width),
+                                    repeat: 1,
+                                    apart: 0,
+                                };
+                                // SAFETY: as above.
+                                unsafe { (kernels.panel)(&pack) };
+                            }
+                            (turned.cast_const(), width)
                         };
+                        let pieces = all.div_ceil(BLOCK);
+                        for (place, some) in (0..pieces).map(|i| part(all, pieces, i)) {
+                            let tile = Tile {
+                                a: a.wrapping_add(if each { out - lane } else { 0 }),
+                                rows: offsets,
+                                taps: places.wrapping_add(place),
+                                count: some,
+                                step: 0,
+                                b: b.wrapping_add(place * b_row),
+                                b_row,
+                                c: partial.wrapping_add(out * rows + channel * lines * width),
+                                to,
+                                tail: lanes,
+                                add: u > first_unit || place > 0,
+                                bias: std::ptr::null(),
+                                relu: false,
+                            };
+                            let v = width / lanes;
+                            // SAFETY: as above.
+                            unsafe { kernels.sweep(each, v, rows_here, &tile, &mut ahead) };
+                        }
                     }
                 }
             });
