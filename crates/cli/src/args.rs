@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use gradus::data::table::TaskKind;
-use gradus::train::ScheduleName;
+use gradus::train::{OptimizerName, ScheduleName};
 
 /// Define, train, understand and ship neural networks.
 #[derive(Debug, Parser)]
@@ -36,6 +36,9 @@ pub(crate) enum Command {
     Ops(OpsArgs),
     /// List all layers and models with what they compute
     Layers(LayersArgs),
+    /// List all optimizers, penalties, clipping and learning-rate schedules
+    #[command(visible_alias = "schedules")]
+    Optimizers(OptimizersArgs),
     /// Explain an error code, such as `shape` in `error[shape]`
     Explain(ExplainArgs),
     /// Measure training steps and predictions per second
@@ -52,6 +55,7 @@ impl Command {
             Command::Inspect(a) => a.json,
             Command::Ops(a) => a.json,
             Command::Layers(a) => a.json,
+            Command::Optimizers(a) => a.json,
             Command::Explain(a) => a.json,
             Command::Bench(a) => a.json,
         }
@@ -76,7 +80,8 @@ pub(crate) struct TrainArgs {
     /// Samples per step [default: by the data]
     #[arg(long, value_name = "N", value_parser = whole, allow_hyphen_values = true)]
     pub(crate) batch_size: Option<usize>,
-    /// Learning rate, the highest of its schedule [default: 0.002 for most; 0.05 for sgd]
+    /// Learning rate, the highest of its schedule [default: by the optimizer: 0.002 for
+    /// adam, 0.05 for sgd]
     #[arg(long, value_name = "RATE", value_parser = rate, allow_hyphen_values = true)]
     pub(crate) lr: Option<f64>,
     /// How the rate goes on: cosine (falls to nothing at the end), linear, exponential, step,
@@ -86,9 +91,17 @@ pub(crate) struct TrainArgs {
     /// Scale the gradients of a step down to this norm at most [default: not]
     #[arg(long, value_name = "NORM", value_parser = norm, allow_hyphen_values = true)]
     pub(crate) clip_norm: Option<f64>,
-    /// How weights change: adam, adamw or sgd (with momentum 0.9) [default: adam; adamw for tables]
+    /// How weights change: adam, adamw, sgd, muon, lion and others that `gradus optimizers` lists
+    /// [default: adam; adamw for tables]
     #[arg(long, value_name = "NAME", value_parser = optimizer)]
     pub(crate) optimizer: Option<String>,
+    /// How much weights shrink in each step, times the rate [default: the optimizer's; by the data
+    /// for tables]
+    #[arg(long, value_name = "DECAY", value_parser = decay, allow_hyphen_values = true)]
+    pub(crate) weight_decay: Option<f64>,
+    /// How much of the last step is kept, of sgd, rmsprop and muon [default: 0.9 for sgd]
+    #[arg(long, value_name = "P", value_parser = momentum, allow_hyphen_values = true)]
+    pub(crate) momentum: Option<f64>,
     /// Share of hidden units to leave out in each step, from 0 to below 1 [default: 0; by the data for tables]
     #[arg(long, value_name = "P", value_parser = share, allow_hyphen_values = true)]
     pub(crate) dropout: Option<f64>,
@@ -107,7 +120,7 @@ pub(crate) struct TrainArgs {
     pub(crate) out: Option<PathBuf>,
     /// Go on with a run that was stopped; only --epochs, --threads and --json fit with it
     #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "layers", "activation",
-        "batch_size", "lr", "schedule", "clip_norm", "optimizer", "dropout", "seed", "split_seed", "patience", "out", "target", "task", "separator", "header",
+        "batch_size", "lr", "schedule", "clip_norm", "optimizer", "weight_decay", "momentum", "dropout", "seed", "split_seed", "patience", "out", "target", "task", "separator", "header",
         "no_header", "decimal_comma", "missing", "drop", "category", "keep", "one_hot", "stream"])]
     pub(crate) resume: Option<PathBuf>,
     #[command(flatten)]
@@ -252,6 +265,16 @@ pub(crate) struct LayersArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct OptimizersArgs {
+    /// Print a Markdown table
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
+    /// Print a JSON line an entry on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
     /// The word in the brackets of a message; without it, all codes are listed
     pub(crate) code: Option<String>,
@@ -363,7 +386,6 @@ pub(crate) fn nearest<'a>(
 }
 
 pub(crate) const ACTIVATIONS: [&str; 4] = ["relu", "gelu", "tanh", "sigmoid"];
-pub(crate) const OPTIMIZERS: [&str; 3] = ["adam", "adamw", "sgd"];
 pub(crate) const WORKLOADS: [&str; 10] = [
     "mlp_mnist",
     "mlp_tabular",
@@ -376,6 +398,11 @@ pub(crate) const WORKLOADS: [&str; 10] = [
     "infer_mlp_mnist",
     "infer_cnn_mnist",
 ];
+
+/// The optimizers that a run can name.
+pub(crate) fn optimizers() -> Vec<&'static str> {
+    OptimizerName::all().map(OptimizerName::name).collect()
+}
 
 /// One of some words, whatever the case of its letters.
 fn choice<'a>(word: &str, choices: &[&'a str], what: &str) -> Result<&'a str, Wrong> {
@@ -395,7 +422,7 @@ fn activation(word: &str) -> Result<String, Wrong> {
 }
 
 fn optimizer(word: &str) -> Result<String, Wrong> {
-    choice(word, &OPTIMIZERS, "optimizer").map(str::to_string)
+    choice(word, &optimizers(), "optimizer").map(str::to_string)
 }
 
 fn schedule(word: &str) -> Result<String, Wrong> {
@@ -539,6 +566,23 @@ fn norm(word: &str) -> Result<f64, Wrong> {
     Err(Wrong::new(format!("must be greater than 0 and finite, not {word}")).help("1.0 is usual"))
 }
 
+fn decay(word: &str) -> Result<f64, Wrong> {
+    let decay = real(word).map_err(|e| e.help("0.01 is usual for adamw"))?;
+    if decay.is_finite() && decay >= 0.0 {
+        return Ok(decay);
+    }
+    Err(Wrong::new(format!("must be 0 or more and finite, not {word}"))
+        .help("0.01 is usual for adamw"))
+}
+
+fn momentum(word: &str) -> Result<f64, Wrong> {
+    let momentum = real(word).map_err(|e| e.help("0.9 is usual"))?;
+    if (0.0..1.0).contains(&momentum) {
+        return Ok(momentum);
+    }
+    Err(Wrong::new(format!("must be from 0 to below 1, not {word}")).help("0.9 is usual"))
+}
+
 fn share(word: &str) -> Result<f64, Wrong> {
     let help = "0.2 leaves out a fifth of the units in each step";
     let share = real(word).map_err(|e| e.help(help))?;
@@ -570,7 +614,7 @@ mod tests {
     fn the_nearest_choice_is_close() {
         assert_eq!(nearest("rleu", ACTIVATIONS), Some("relu"));
         assert_eq!(nearest("sigmiod", ACTIVATIONS), Some("sigmoid"));
-        assert_eq!(nearest("adm", OPTIMIZERS), Some("adam"));
+        assert_eq!(nearest("adm", optimizers()), Some("adam"));
         assert_eq!(nearest("mnist", WORKLOADS), None);
         assert_eq!(nearest("autoenc", WORKLOADS), Some("autoencoder"));
         assert_eq!(nearest("banana", ACTIVATIONS), None);

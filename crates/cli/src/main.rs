@@ -15,6 +15,7 @@ mod inspect;
 mod json;
 mod layers;
 mod ops;
+mod optimizers;
 mod predict;
 mod progress;
 mod runs;
@@ -67,6 +68,7 @@ fn run(command: &Command) -> Outcome {
         Command::Inspect(args) => inspect::run(args),
         Command::Ops(args) => ops::run(args),
         Command::Layers(args) => layers::run(args),
+        Command::Optimizers(args) => optimizers::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Bench(args) => bench::run(args),
     }

@@ -66,7 +66,7 @@ fn begin(args: &TrainArgs) -> Result<(Run, Parts)> {
     }
     let source = Source::open(args.data.as_deref().unwrap_or_default())?;
     let mut config = source.describe(args.split_seed.unwrap_or(SPLIT_SEED))?;
-    configure(&mut config, args, &source.all);
+    configure(&mut config, args, &source.all)?;
     let folder = args.out.clone().unwrap_or_else(|| free_run(&source.short_name()));
     let parts = source.split(&config.data)?;
     runs::check_memory(&config)?;
@@ -74,7 +74,7 @@ fn begin(args: &TrainArgs) -> Result<(Run, Parts)> {
     Ok((run, parts))
 }
 
-fn configure(config: &mut RunConfig, args: &TrainArgs, data: &Dataset) {
+fn configure(config: &mut RunConfig, args: &TrainArgs, data: &Dataset) -> Result<()> {
     let hidden = args.layers.as_ref().map_or(&LAYERS[..], |layers| &layers.0);
     let mut model = ModelConfig::mlp(data, hidden);
     model.dropout = args.dropout.unwrap_or(0.0);
@@ -83,25 +83,34 @@ fn configure(config: &mut RunConfig, args: &TrainArgs, data: &Dataset) {
     config.training.batch_size = args.batch_size.unwrap_or(batch_size);
     config.training.epochs = args.epochs.unwrap_or(epochs);
     config.training.patience = Some(args.patience.unwrap_or(PATIENCE)).filter(|&p| p > 0);
-    settings(config, args, OptimizerName::Adam, 2e-3);
+    settings(config, args, OptimizerName::ADAM, 2e-3)
 }
 
 /// What is asked for in the same way whatever the data: activation, seed, optimizer, rate.
-pub(crate) fn settings(config: &mut RunConfig, args: &TrainArgs, usual: OptimizerName, lr: f64) {
+pub(crate) fn settings(
+    config: &mut RunConfig,
+    args: &TrainArgs,
+    usual: OptimizerName,
+    lr: f64,
+) -> Result<()> {
     if let Some(model) = &mut config.model {
         let activation = args.activation.as_deref().and_then(Activation::parse);
         model.activation = activation.unwrap_or(Activation::Relu);
     }
     let name = args.optimizer.as_deref().and_then(OptimizerName::parse).unwrap_or(usual);
-    let sgd = name == OptimizerName::Sgd;
-    let lr = args.lr.unwrap_or(if sgd { 0.05 } else { lr });
-    let mut optimizer = OptimizerConfig::new(name, lr);
-    optimizer.momentum = sgd.then_some(0.9);
+    // The rate is by the data for Adam and AdamW.
+    let own =
+        if [OptimizerName::ADAM, OptimizerName::ADAMW].contains(&name) { lr } else { name.lr() };
+    let mut optimizer = OptimizerConfig::new(name, args.lr.unwrap_or(own));
+    optimizer.weight_decay = args.weight_decay;
+    optimizer.momentum = args.momentum.or((name == OptimizerName::SGD).then_some(0.9));
+    optimizer.check()?;
     config.seed = args.seed.unwrap_or(SEED);
     config.training.optimizer = optimizer;
     let schedule = args.schedule.as_deref().and_then(ScheduleName::parse);
     config.training.schedule = Some(schedule.unwrap_or_default().into());
     config.training.clip_norm = args.clip_norm;
+    Ok(())
 }
 
 /// Says what to do about a folder in terms of this program's options.

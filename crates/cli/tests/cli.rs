@@ -159,6 +159,9 @@ fn every_optimizer_activation_and_schedule_trains() {
         "--optimizer sgd --activation tanh --patience 0 --schedule one-cycle",
         "--optimizer adam --activation sigmoid --batch-size 64 --schedule plateau",
         "--layers none",
+        "--optimizer muon --weight-decay 0.05 --momentum 0.9",
+        "--optimizer rmsprop --momentum 0.5 --lr 1e-3",
+        "--optimizer sgd --momentum 0 --weight-decay 1e-4",
     ] {
         let line = format!("train digits --layers 8 --epochs 1 --json {options}");
         let line = if options.contains("layers") { line.replace("--layers 8 ", "") } else { line };
@@ -216,6 +219,10 @@ fn wrong_arguments_say_what_is_wrong_and_what_is_near() {
     for (line, words) in [
         ("train digits --activation rleu", &["no activation `rleu`", "did you mean `relu`?"][..]),
         ("train digits --optimizer adm", &["choices", "adam, adamw, sgd", "did you mean `adam`?"]),
+        ("train digits --optimizer lbfgs", &["choices", "adagrad", "muon", "lion"]),
+        ("train digits --optimizer adam --momentum 0.9", &["adam has no momentum", "sgd, rmsprop"]),
+        ("train digits --momentum 1", &["--momentum: must be from 0 to below 1"]),
+        ("train digits --weight-decay -1", &["--weight-decay: must be 0 or more"]),
         ("train digits --schedule cosin", &["did you mean `cosine`?"]),
         ("train digits --lr -1", &["--lr: must be greater than 0"]),
         ("train digits --lr 0", &["--lr: must be greater than 0"]),
@@ -356,7 +363,18 @@ fn a_rate_that_diverges_is_an_error_that_names_the_layer_and_the_step() {
 fn help_and_version_go_to_stdout() {
     let folder = temp();
     let help = succeeds(folder.path(), "--help");
-    for word in ["train", "eval", "inspect", "ops", "layers", "explain", "bench", "Exit codes"] {
+    let words = [
+        "train",
+        "eval",
+        "inspect",
+        "ops",
+        "layers",
+        "optimizers",
+        "explain",
+        "bench",
+        "Exit codes",
+    ];
+    for word in words {
         assert!(help.out.contains(word), "{}", help.out);
     }
     assert!(succeeds(folder.path(), "--version").out.starts_with("gradus "));
@@ -400,6 +418,30 @@ fn layers_lists_every_row_in_three_forms() {
     let linear = json.iter().find(|row| row["name"] == "Linear").unwrap();
     assert_eq!(linear["pytorch"], "torch.nn.Linear");
     assert_eq!(linear["parameters"], "weight [out_features, in_features], bias [out_features]");
+}
+
+#[test]
+fn optimizers_and_schedules_are_listed_in_three_forms() {
+    let folder = temp();
+    let rows = gradus::nn::optim::registry::rows();
+    let schedules = gradus::train::schedule::registry::rows();
+    let plain = succeeds(folder.path(), "optimizers").out;
+    assert_eq!(plain, succeeds(folder.path(), "schedules").out);
+    let markdown = succeeds(folder.path(), "optimizers --markdown").out;
+    let json = events(&succeeds(folder.path(), "optimizers --json").out);
+    // And the schedule that watches a metric.
+    let count = rows.len() + schedules.len() + 1;
+    assert_eq!((json.len(), markdown.lines().count()), (count, count + 2));
+    for row in rows {
+        assert!(plain.contains(row.signature) && plain.contains(row.group.name()), "{}", row.name);
+        assert!(markdown.contains(row.pytorch) && markdown.contains(row.source), "{}", row.name);
+    }
+    for row in schedules {
+        assert!(plain.contains(row.signature) && markdown.contains(row.formula), "{}", row.name);
+    }
+    let of = |name: &str| json.iter().find(|row| row["name"] == name).unwrap();
+    assert_eq!(of("RmsProp")["argument"], "--optimizer rmsprop");
+    assert_eq!(of("cosine")["argument"], "--schedule cosine or warmup-cosine");
 }
 
 #[test]

@@ -219,8 +219,8 @@ fn hyper_parameters_out_of_range_are_errors_that_name_them() {
     says(Box::new(Sgd::new(&model, -1.0)), "Sgd: the learning rate must be 0 or more, not -1");
     says(Box::new(Adam::new(&model, f64::NAN)), "Adam: the learning rate");
     says(Box::new(Adam::new(&model, f64::INFINITY)), "Adam: the learning rate");
-    says(Box::new(Adam::new(&model, 0.1).betas(0.9, 1.0)), "Adam: the betas");
-    says(Box::new(AdamW::new(&model, 0.1).betas(-0.1, 0.9)), "AdamW: the betas");
+    says(Box::new(Adam::new(&model, 0.1).betas((0.9, 1.0))), "Adam: the betas");
+    says(Box::new(AdamW::new(&model, 0.1).betas((-0.1, 0.9))), "AdamW: the betas");
     says(Box::new(AdamW::new(&model, 0.1).eps(-1e-8)), "AdamW: the epsilon");
     says(Box::new(AdamW::new(&model, 0.1).weight_decay(-1.0)), "AdamW: the weight decay");
     says(Box::new(Sgd::new(&model, 0.1).momentum(-0.1)), "Sgd: the momentum");

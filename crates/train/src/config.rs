@@ -8,12 +8,12 @@ use std::fmt;
 use gradus_core::{Code, Error, Result, isa, threads};
 use gradus_data::Dataset;
 use gradus_nn::{
-    Adam, AdamW, Dropout, EmbedColumns, Flatten, Gelu, Layer, Linear, Module, Optimizer, Relu,
-    Sequential, Sgd, Sigmoid, Tanh,
+    Dropout, EmbedColumns, Flatten, Gelu, Layer, Linear, Relu, Sequential, Sigmoid, Tanh,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::loss::Loss;
+use crate::optimizer::OptimizerConfig;
 use crate::schedule::SchedulePlan;
 use crate::tabular::TableConfig;
 
@@ -319,122 +319,14 @@ pub struct TrainingConfig {
     /// The largest norm that the gradients of a step may have together; none does not clip.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
+    /// The largest size of an element of a gradient; none does not clip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_value: Option<f64>,
+    /// The largest norm of the gradient of a unit over the norm of its weights; none does not clip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_adaptive: Option<f64>,
     /// The optimizer.
     pub optimizer: OptimizerConfig,
-}
-
-/// An optimizer by name, with the settings that differ from its defaults.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct OptimizerConfig {
-    /// Which; none for one that this file cannot describe.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<OptimizerName>,
-    /// Learning rate.
-    pub lr: f64,
-    /// Weight decay.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub weight_decay: Option<f64>,
-    /// Momentum, of `sgd`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub momentum: Option<f64>,
-    /// Nesterov's momentum, of `sgd`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub nesterov: Option<bool>,
-    /// Of `adam` and `adamw`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub betas: Option<(f64, f64)>,
-    /// Of `adam` and `adamw`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub eps: Option<f64>,
-}
-
-/// The optimizers that a file can name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OptimizerName {
-    /// Stochastic gradient descent.
-    Sgd,
-    /// Adam.
-    #[default]
-    Adam,
-    /// Adam with decoupled weight decay.
-    AdamW,
-}
-
-impl OptimizerName {
-    /// All, in the order of messages.
-    pub const ALL: [OptimizerName; 3] =
-        [OptimizerName::Adam, OptimizerName::AdamW, OptimizerName::Sgd];
-
-    /// The name in arguments.
-    pub fn name(self) -> &'static str {
-        match self {
-            OptimizerName::Sgd => "sgd",
-            OptimizerName::Adam => "adam",
-            OptimizerName::AdamW => "adamw",
-        }
-    }
-
-    /// The optimizer of that name.
-    pub fn parse(name: &str) -> Option<OptimizerName> {
-        OptimizerName::ALL.into_iter().find(|o| o.name() == name)
-    }
-}
-
-impl OptimizerConfig {
-    /// An optimizer with a learning rate and its defaults.
-    pub fn new(name: OptimizerName, lr: f64) -> OptimizerConfig {
-        OptimizerConfig { name: Some(name), lr, ..OptimizerConfig::default() }
-    }
-
-    /// The optimizer for a model.
-    ///
-    /// # Errors
-    /// [`Code::Config`] without a name, or for a setting that this optimizer does not have. A
-    /// value out of range is an error of the first step.
-    pub fn build<M: Module + ?Sized>(&self, model: &M) -> Result<Box<dyn Optimizer>> {
-        let Some(name) = self.name else {
-            return Err(Error::new(Code::Config, "the configuration names no optimizer"));
-        };
-        let sgd = name == OptimizerName::Sgd;
-        let foreign = [
-            ("momentum", self.momentum.is_some() && !sgd),
-            ("nesterov", self.nesterov.is_some() && !sgd),
-            ("betas", self.betas.is_some() && sgd),
-            ("eps", self.eps.is_some() && sgd),
-        ];
-        if let Some((setting, _)) = foreign.iter().find(|(_, wrong)| *wrong) {
-            let text = format!("the optimizer {} has no {setting}", name.name());
-            return Err(Error::new(Code::Config, text));
-        }
-        macro_rules! adam {
-            ($adam:ident) => {{
-                let mut adam = $adam::new(model, self.lr);
-                if let Some((b1, b2)) = self.betas {
-                    adam = adam.betas(b1, b2);
-                }
-                if let Some(eps) = self.eps {
-                    adam = adam.eps(eps);
-                }
-                if let Some(decay) = self.weight_decay {
-                    adam = adam.weight_decay(decay);
-                }
-                Box::new(adam)
-            }};
-        }
-        Ok(match name {
-            OptimizerName::Adam => adam!(Adam),
-            OptimizerName::AdamW => adam!(AdamW),
-            OptimizerName::Sgd => Box::new(
-                Sgd::new(model, self.lr)
-                    .momentum(self.momentum.unwrap_or(0.0))
-                    .nesterov(self.nesterov.unwrap_or(false))
-                    .weight_decay(self.weight_decay.unwrap_or(0.0)),
-            ),
-        })
-    }
 }
 
 impl Default for RunConfig {

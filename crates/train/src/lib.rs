@@ -25,6 +25,7 @@
 mod baseline;
 mod callbacks;
 mod check;
+mod clipping;
 mod config;
 mod confusion;
 mod evaluate;
@@ -34,6 +35,7 @@ mod hash;
 mod lock;
 mod loss;
 mod metric;
+mod optimizer;
 mod predict;
 mod regression;
 mod report;
@@ -50,16 +52,14 @@ mod trainer;
 
 pub use baseline::Baseline;
 pub use callbacks::{Averaging, Checkpoint, EarlyStopping, Mode, Monitor, Scheduler};
-pub use config::{
-    Activation, DataConfig, ModelConfig, OptimizerConfig, OptimizerName, RunConfig, Task,
-    TrainingConfig,
-};
+pub use config::{Activation, DataConfig, ModelConfig, RunConfig, Task, TrainingConfig};
 pub use confusion::{ClassScores, Confusion, MacroF1};
 pub use evaluate::{accuracy, evaluate};
 pub use event::{Callback, CallbackState, Event, FitInfo, Flow, Saved, StopReason, TrainState};
 pub use hash::{model_sha256, state_sha256};
 pub use loss::{Loss, bce_with_logits, cross_entropy, huber, mae, mse};
 pub use metric::{Accuracy, Metric, Metrics};
+pub use optimizer::{OptimizerConfig, OptimizerName};
 pub use predict::{Chunks, Predictions, Predictor};
 pub use regression::{Mae, Mape, Mse, R2, RegressionScores, Rmse};
 pub use report::{EpochRecord, Report};

@@ -8,6 +8,7 @@ use gradus_core::{Code, Error, Result, RngState, isa};
 use gradus_nn::StateDict;
 use serde::{Deserialize, Serialize};
 
+use crate::clipping::Clipping;
 use crate::config::FORMAT;
 use crate::event::{CallbackState, StopReason};
 use crate::files::Saver;
@@ -24,8 +25,8 @@ pub(crate) struct Settings {
     pub(crate) batch_size: usize,
     pub(crate) loss: String,
     pub(crate) metrics: Vec<String>,
-    #[serde(default)]
-    pub(crate) clip_norm: Option<f64>,
+    #[serde(flatten)]
+    pub(crate) clipping: Clipping,
     /// Fingerprint of the training data.
     pub(crate) train: String,
     /// Fingerprint of the validation data; empty without.
@@ -35,13 +36,17 @@ pub(crate) struct Settings {
 impl Settings {
     /// Fails when `self`, a resumed training, would not continue `saved`.
     pub(crate) fn must_equal(&self, saved: &Settings) -> Result<()> {
-        let norm = |s: &Settings| s.clip_norm.map(|n| n.to_string()).unwrap_or_default();
+        let clipping = |s: &Settings| {
+            let limits = s.clipping.limits().into_iter();
+            let shown = limits.filter_map(|(name, limit)| Some(format!("{name} {}", limit?)));
+            shown.collect::<Vec<_>>().join(", ")
+        };
         let rows = [
             ("seed", self.seed.to_string(), saved.seed.to_string()),
             ("batch size", self.batch_size.to_string(), saved.batch_size.to_string()),
             ("loss", self.loss.clone(), saved.loss.clone()),
             ("metrics", self.metrics.join(", "), saved.metrics.join(", ")),
-            ("clipping", norm(self), norm(saved)),
+            ("clipping", clipping(self), clipping(saved)),
             ("training data", self.train.clone(), saved.train.clone()),
             ("validation data", self.valid.clone(), saved.valid.clone()),
         ];

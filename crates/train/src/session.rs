@@ -6,10 +6,10 @@
 use std::time::Instant;
 
 use gradus_core::{
-    Code, Error, Param, Result, StepReport, Tensor, isa, rng_state, seed, set_rng_state, threads,
+    Code, Error, Result, StepReport, Tensor, isa, rng_state, seed, set_rng_state, threads,
 };
 use gradus_data::{Batch, Dataset, mix};
-use gradus_nn::{ModuleExt, Optimizer, StateDict};
+use gradus_nn::{ModuleExt, StateDict};
 
 use crate::callbacks::{Checkpoint, Mode};
 use crate::check;
@@ -152,7 +152,7 @@ impl<'a> Session<'a> {
             batch_size,
             loss: self.loss.name().to_string(),
             metrics: self.trainer.metrics.iter().map(|m| m.name().to_string()).collect(),
-            clip_norm: self.trainer.clip_norm,
+            clipping: self.trainer.clipping,
             train: String::new(),
             valid: String::new(),
         };
@@ -215,7 +215,9 @@ impl<'a> Session<'a> {
             config.training.loss.clone_from(&settings.loss);
             config.training.batch_size = settings.batch_size;
             config.training.epochs = epochs;
-            config.training.clip_norm = settings.clip_norm;
+            config.training.clip_norm = settings.clipping.norm;
+            config.training.clip_value = settings.clipping.value;
+            config.training.clip_adaptive = settings.clipping.adaptive;
             config.training.optimizer.lr = lr;
         })
     }
@@ -364,10 +366,7 @@ impl<'a> Session<'a> {
                 None => loss,
             }
         };
-        let report = match self.settings.clip_norm {
-            None => optimizer.step_with(&mut compute),
-            Some(norm) => clipped(&mut **optimizer, &compute(), norm),
-        };
+        let report = self.settings.clipping.step(&**model, &mut **optimizer, &mut compute);
         let done = report.and_then(|report| {
             let gathers = self.trainer.metrics.iter().map(|m| m.gathers());
             self.tally.add(samples, report.loss, self.recorded.iter().zip(gathers))?;
@@ -558,15 +557,6 @@ impl<'a> Session<'a> {
         }
         error
     }
-}
-
-/// A step along gradients of a limited norm.
-fn clipped(optimizer: &mut dyn Optimizer, loss: &Tensor, norm: f64) -> Result<StepReport> {
-    let gradients = loss.backward()?.clip_norm(norm);
-    let reached = |param: &Param| gradients.get(param).is_some();
-    let untouched = optimizer.parameters().iter().filter(|p| !reached(p)).map(Param::id).collect();
-    optimizer.apply(&gradients)?;
-    Ok(StepReport { loss: loss.item()?, untouched })
 }
 
 /// The first sample of a batch that is not finite.

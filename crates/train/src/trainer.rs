@@ -6,6 +6,7 @@ use gradus_core::{Code, Error, Result, Tag, Tensor};
 use gradus_data::Dataset;
 use gradus_nn::{Layer, Optimizer};
 
+use crate::clipping::Clipping;
 use crate::event::{Callback, Event, Watch};
 use crate::loss::Loss;
 use crate::metric::Metric;
@@ -57,7 +58,7 @@ pub struct Trainer<'m> {
     pub(crate) callbacks: Vec<Box<dyn Callback + 'm>>,
     pub(crate) run: Option<Run>,
     pub(crate) stop: StopToken,
-    pub(crate) clip_norm: Option<f64>,
+    pub(crate) clipping: Clipping,
     pub(crate) penalty: Option<Box<dyn Fn() -> Tensor + 'm>>,
 }
 
@@ -74,7 +75,7 @@ impl<'m> Trainer<'m> {
             callbacks: Vec::new(),
             run: None,
             stop: StopToken::new(),
-            clip_norm: None,
+            clipping: Clipping::default(),
             penalty: None,
         }
     }
@@ -121,7 +122,35 @@ impl<'m> Trainer<'m> {
     /// Scales the gradients of a step down so that their common 2-norm is at most `max_norm`: one bad
     /// batch then cannot throw the weights far away. Default: no clipping.
     pub fn clip_norm(mut self, max_norm: impl Into<Option<f64>>) -> Trainer<'m> {
-        self.clip_norm = max_norm.into();
+        self.clipping.norm = max_norm.into();
+        self
+    }
+
+    /// Cuts every element of a gradient to `-limit..=limit`. Default: no clipping. With other clipping
+    /// too this one comes first, then the adaptive one, then the norm.
+    pub fn clip_value(mut self, limit: impl Into<Option<f64>>) -> Trainer<'m> {
+        self.clipping.value = limit.into();
+        self
+    }
+
+    /// Adaptive clipping: the gradient of each row of a weight is at most `clipping` times as long as
+    /// the row; 0.01 is usual, good for large batches without normalisation. Default: no clipping. See
+    /// [`clip_adaptive`](gradus_nn::optim::clip_adaptive).
+    ///
+    /// ```
+    /// use gradus_nn::{Linear, Sgd};
+    /// use gradus_train::{Epochs, Loss, Trainer};
+    /// let data = gradus_data::noisy_line(64, 0.1, 0)?;
+    /// let model = Linear::new(1, 1);
+    /// let report = Trainer::new(&model, Sgd::new(&model, 0.5))
+    ///     .loss(Loss::Mse)
+    ///     .clip_adaptive(0.1)
+    ///     .fit(&data, None, Epochs(5))?;
+    /// assert!(report.last("train.loss") < report.history[0].metrics.get("train.loss"));
+    /// # Ok::<(), gradus_core::Error>(())
+    /// ```
+    pub fn clip_adaptive(mut self, clipping: impl Into<Option<f64>>) -> Trainer<'m> {
+        self.clipping.adaptive = clipping.into();
         self
     }
 
@@ -262,10 +291,7 @@ impl<'m> Trainer<'m> {
         if epochs == 0 {
             return Err(Error::new(Code::Argument, "0 epochs").help("train for at least 1 epoch"));
         }
-        if let Some(norm) = self.clip_norm.filter(|&n| n.is_nan() || n <= 0.0) {
-            let text = format!("gradients cannot be clipped to a norm of {norm}");
-            return Err(Error::new(Code::Argument, text).help("1.0 is usual"));
-        }
+        self.clipping.check()?;
         let mut names: Vec<&str> = self.metrics.iter().map(|m| m.name()).collect();
         names.push("loss");
         names.sort_unstable();

@@ -395,15 +395,29 @@ fn a_configuration_builds_the_optimizer_it_names() {
         let model = Linear::new(2, 2);
         (text, config.build(&model).unwrap().state_dict().unwrap().metadata()["optimizer"].clone())
     };
-    let mut config = OptimizerConfig::new(OptimizerName::AdamW, 1e-3);
+    let mut config = OptimizerConfig::new(OptimizerName::ADAMW, 1e-3);
     config.betas = Some((0.8, 0.99));
     assert_eq!(built(&config).1, "AdamW");
-    let mut config = OptimizerConfig::new(OptimizerName::Sgd, 0.1);
+    let mut config = OptimizerConfig::new(OptimizerName::SGD, 0.1);
     config.momentum = Some(0.9);
     config.nesterov = Some(true);
     let (text, name) = built(&config);
     assert_eq!(name, "Sgd");
     assert!(text.contains("momentum = 0.9") && text.contains("name = \"sgd\""), "{text}");
+    for name in OptimizerName::all() {
+        let (text, built) = built(&OptimizerConfig::new(name, name.lr()));
+        assert!(text.contains(&format!("name = \"{}\"", name.name())), "{text}");
+        let built = built.to_lowercase();
+        assert!(built.contains(name.name()), "{built}");
+    }
+    let wrong = text.replace("\"sgd\"", "\"sdg\"");
+    let error = RunConfig::parse(&wrong, "config.toml").unwrap_err();
+    assert!(error.title().contains("no optimizer `sdg`; there are adam, adamw, sgd"), "{error}");
+    let mut config = OptimizerConfig::new(OptimizerName::ADAM, 0.1);
+    config.momentum = Some(0.9);
+    let error = config.build(&Linear::new(2, 2)).err().unwrap();
+    assert!(error.title().contains("the optimizer adam has no momentum"), "{error}");
+    assert!(error.advice().unwrap().contains("sgd, rmsprop, muon"), "{error}");
 }
 
 /// The text of a configuration with this optimizer, which must read back as it was.

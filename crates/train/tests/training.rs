@@ -369,32 +369,46 @@ fn the_hash_is_of_names_shapes_and_bits_not_of_the_file() {
 #[test]
 fn clipped_steps_are_short_and_count_the_same_parameters() {
     let data = gradus_data::noisy_line(64, 0.1, 0).unwrap();
-    let moved = |norm: Option<f64>| {
+    let moved = |clip: [Option<f64>; 3]| {
         gradus_core::seed(1);
         let model = seq![Linear::new(1, 1)];
         let before = model.snapshot().unwrap();
         let report = Trainer::new(&model, Sgd::new(&model, 1.0))
             .loss(Loss::Mse)
-            .clip_norm(norm)
+            .clip_norm(clip[0])
+            .clip_value(clip[1])
+            .clip_adaptive(clip[2])
             .batch_size(64)
             .fit(&data, None, Epochs(1))
             .unwrap();
         assert!(report.untouched.is_empty());
         let after = model.snapshot().unwrap();
-        let square = |(a, b): (f64, f64)| (a - b) * (a - b);
         let pairs = before.iter().zip(after.iter());
-        pairs
-            .flat_map(|((_, a), (_, b))| a.to_f64().into_iter().zip(b.to_f64()))
-            .map(square)
-            .sum::<f64>()
-            .sqrt()
+        pairs.map(|((_, a), (_, b))| (a.to_f64()[0], b.to_f64()[0])).collect::<Vec<_>>()
     };
-    assert!((moved(Some(0.125)) - 0.125).abs() < 1e-4);
-    assert_eq!(moved(Some(1e9)), moved(None));
+    let steps = |clip| moved(clip).into_iter().map(|(a, b): (f64, f64)| (a - b).abs()).collect();
+    let norm = |steps: Vec<f64>| steps.iter().map(|s| s * s).sum::<f64>().sqrt();
+    assert!((norm(steps([Some(0.125), None, None])) - 0.125).abs() < 1e-4);
+    assert_eq!(moved([Some(1e9), Some(1e9), Some(1e9)]), moved([None; 3]));
+    // Each element by itself; then all together.
+    let by_value: Vec<f64> = steps([None, Some(0.01), None]);
+    assert!(by_value.iter().all(|step| (step - 0.01).abs() < 1e-6), "{by_value:?}");
+    assert!((norm(steps([Some(0.005), Some(0.01), None])) - 0.005).abs() < 1e-6);
+    // In proportion to the weights.
+    for (before, after) in moved([None, None, Some(0.01)]) {
+        let step = (before - after).abs();
+        assert!((step - 0.01 * before.abs().max(1e-3)).abs() < 1e-6, "{before} {after}");
+    }
     let model = Linear::new(1, 1);
-    let trainer = Trainer::new(&model, Sgd::new(&model, 1.0)).loss(Loss::Mse).clip_norm(-1.0);
-    let error = trainer.fit(&data, None, Epochs(1)).unwrap_err();
-    assert!(error.to_string().contains("clipped to a norm of -1"), "{error}");
+    let wrong = || Trainer::new(&model, Sgd::new(&model, 1.0)).loss(Loss::Mse);
+    for (trainer, words) in [
+        (wrong().clip_norm(-1.0), "clipped to a norm of -1"),
+        (wrong().clip_value(0.0), "clipped to values of 0"),
+        (wrong().clip_adaptive(f64::NAN), "clipped to a length over the weights' of NaN"),
+    ] {
+        let error = trainer.fit(&data, None, Epochs(1)).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    }
     // An infinite gradient is no reason to step along nothing.
     let model = Linear::new(1, 1);
     let error = Trainer::new(&model, Sgd::new(&model, 1e30))

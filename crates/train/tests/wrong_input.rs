@@ -317,7 +317,7 @@ fn impossible_configurations() {
     let linear = Linear::new(2, 2);
     let built = config.training.optimizer.build(&linear).map(|_| ());
     says(built, Code::Config, &["no optimizer"]);
-    config.training.optimizer.name = Some(gradus_train::OptimizerName::Adam);
+    config.training.optimizer.name = Some(gradus_train::OptimizerName::ADAM);
     config.training.optimizer.momentum = Some(0.9);
     says(config.training.optimizer.build(&linear).map(|_| ()), Code::Config, &["no momentum"]);
 }

@@ -86,7 +86,7 @@ pub(crate) fn begin(args: &TrainArgs, stop: StopToken) -> Outcome {
     config.data.classes = described.classes;
     config.data.class_names = described.class_names;
     config.data.fingerprint = prepared_sha256(prepared);
-    configure(&mut config, args, prepared);
+    configure(&mut config, args, prepared)?;
     runs::check_memory(&config)?;
     let short = Path::new(&name).file_stem().map(|s| s.to_string_lossy().into_owned());
     let run = create(args, &short.unwrap_or(name), &config)?;
@@ -127,7 +127,7 @@ pub(crate) fn resume(run: Run, args: &TrainArgs, stop: StopToken) -> Outcome {
     go(run, &ready, args, stop)
 }
 
-fn configure(config: &mut RunConfig, args: &TrainArgs, data: &Prepared) {
+fn configure(config: &mut RunConfig, args: &TrainArgs, data: &Prepared) -> Result<()> {
     let rows = data.train.len();
     let Defaults { layers, batch_size, epochs, patience, lr, dropout, decay } = defaults(rows);
     let hidden = args.layers.as_ref().map_or(layers, |layers| &layers.0);
@@ -142,11 +142,12 @@ fn configure(config: &mut RunConfig, args: &TrainArgs, data: &Prepared) {
     config.training.batch_size = args.batch_size.unwrap_or(batch_size);
     config.training.epochs = args.epochs.unwrap_or(epochs);
     config.training.patience = Some(args.patience.unwrap_or(patience)).filter(|&p| p > 0);
-    settings(config, args, OptimizerName::AdamW, lr);
+    settings(config, args, OptimizerName::ADAMW, lr)?;
     let optimizer = &mut config.training.optimizer;
-    if optimizer.name == Some(OptimizerName::AdamW) {
-        optimizer.weight_decay = Some(decay);
+    if optimizer.name == Some(OptimizerName::ADAMW) {
+        optimizer.weight_decay.get_or_insert(decay);
     }
+    Ok(())
 }
 
 /// Trains the yardsticks and the model, and shows all of them on the test rows.
@@ -238,7 +239,7 @@ fn linear(config: &RunConfig, data: &Prepared, stop: &StopToken) -> Result<Optio
     let epochs = (LINEAR_STEPS / steps.max(1)).clamp(3, 300);
     gradus::seed(config.seed);
     let model = linear.build_model()?;
-    let optimizer = OptimizerConfig::new(OptimizerName::Adam, LINEAR_RATE).build(&model)?;
+    let optimizer = OptimizerConfig::new(OptimizerName::ADAM, LINEAR_RATE).build(&model)?;
     let report = Trainer::new(&model, optimizer)
         .loss(linear.build_loss()?)
         .batch_size(config.training.batch_size)

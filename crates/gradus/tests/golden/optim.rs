@@ -126,18 +126,9 @@ pub(crate) fn optimizer(
         }};
     }
     let flag_of = |name: &str| options.get(name).and_then(Value::as_bool);
-    macro_rules! adam {
-        ($t:ident) => {{
-            let mut opt = with!($t: number eps, flag_of amsgrad);
-            if let Some((a, b)) = pair("betas") {
-                opt = Box::new(opt.betas(a, b));
-            }
-            opt
-        }};
-    }
     Ok(match name {
-        "Adam" => adam!(Adam),
-        "AdamW" => adam!(AdamW),
+        "Adam" => with!(Adam: pair betas, number eps, flag_of amsgrad),
+        "AdamW" => with!(AdamW: pair betas, number eps, flag_of amsgrad),
         "SGD" => with!(Sgd: number momentum, number dampening, flag_of nesterov),
         "Adagrad" => {
             with!(Adagrad: number lr_decay, number initial_accumulator_value, number eps)

@@ -78,8 +78,8 @@ macro_rules! adam {
             /// How slowly the averages of the gradient and of its square move, each at least 0
             /// and below 1; default 0.9 and 0.999.
             #[must_use]
-            pub fn betas(mut self, beta1: f64, beta2: f64) -> $name {
-                self.rule.betas = (beta1, beta2);
+            pub fn betas(mut self, betas: (f64, f64)) -> $name {
+                self.rule.betas = betas;
                 self
             }
 
@@ -143,7 +143,7 @@ adam! {
     /// use gradus_core::Tensor;
     /// use gradus_nn::{AdamW, Linear, Optimizer};
     /// let model = Linear::new(2, 1);
-    /// let mut opt = AdamW::new(&model, 3e-4).betas(0.9, 0.95).weight_decay(0.1);
+    /// let mut opt = AdamW::new(&model, 3e-4).betas((0.9, 0.95)).weight_decay(0.1);
     /// let (x, y) = (Tensor::from([[1.0, 2.0]]), Tensor::from([[3.0]]));
     /// let gradients = model.forward(&x).mse_loss(&y).backward()?;
     /// opt.apply(&gradients.clip_norm(1.0))?;

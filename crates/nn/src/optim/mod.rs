@@ -28,6 +28,7 @@ mod nested;
 mod pointwise;
 mod proportional;
 mod radam;
+pub mod registry;
 mod rmsprop;
 mod rprop;
 mod sam;

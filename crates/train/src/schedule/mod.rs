@@ -10,6 +10,7 @@
 mod cycle;
 mod plan;
 mod plateau;
+pub mod registry;
 mod validate;
 
 pub use cycle::{Cyclic, CyclicMode, OneCycle};
