@@ -581,7 +581,7 @@ fn vjp(ir: &mut Ir, v: Val, g: Val, i: usize) -> Result<Option<Val>> {
             Some(ir.slice(g, *axis, *start, *step, shape))
         }
         Op::Concat { axis } => Some(ops::movement::vjp_concat(ir, *axis, &node.inputs, g, i)),
-        Op::Matmul => Some(ops::matmul::vjp(ir, x, node.inputs[1], g, i)),
+        Op::Matmul(p) => Some(ops::matmul::vjp(ir, *p, [x, node.inputs[1]], g, i)),
         Op::Conv(c) => Some(ops::conv::vjp(ir, *c, [x, node.inputs[1]], g, i)),
         Op::Gather { axis } => {
             let shape = ir.shape(x);

@@ -13,7 +13,7 @@ use gradus_kernels::window::{Axis, Pooling};
 
 use crate::graph::dtype::DType;
 use crate::graph::shape::{MAX_RANK, Shape};
-use crate::ops::{Combine, ConvPass, Op, Reduction, Rows, Rule};
+use crate::ops::{Combine, ConvPass, Op, Precision, Reduction, Rows, Rule};
 use crate::plan::ir::Val;
 
 /// Where the memory of a place is.
@@ -141,6 +141,7 @@ pub(crate) enum Step {
 /// A matrix product.
 #[derive(Debug)]
 pub(crate) struct GemmStep {
+    pub(crate) precision: Precision,
     pub(crate) m: usize,
     pub(crate) k: usize,
     pub(crate) n: usize,

@@ -46,7 +46,7 @@ pub use graph::sizes::Sizes;
 pub use graph::step::{StepReport, apply, step, transaction};
 pub use half::{bf16, f16};
 pub use mode::{
-    eager, evaluation, inference, is_sampling, is_training, no_grad, sampling, training,
+    autocast, eager, evaluation, inference, is_sampling, is_training, no_grad, sampling, training,
 };
 pub use ops::conv::{ConvOptions, ConvTransposeOptions, Padding};
 pub use ops::grid::{GridMode, GridPadding};
@@ -58,7 +58,9 @@ pub use ops::pool::{OutSizes, Pool};
 pub use ops::resize::{Interpolation, Resize};
 pub use ops::scatter::ScatterReduce;
 pub use ops::update::{Pointwise, Rule, UpdateGroup};
-pub use ops::{Bag, Contracted, CustomOp, Meta, Number, Quantile, checkpoint, custom_gradient};
+pub use ops::{
+    Bag, Contracted, CustomOp, Meta, Number, Precision, Quantile, checkpoint, custom_gradient,
+};
 pub use param::{Buffer, Param, snapshot};
 pub use plan::cache::{CacheStats, plan_cache};
 pub use random::{

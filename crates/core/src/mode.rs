@@ -3,6 +3,7 @@
 //! Modes are scoped, so none can be forgotten; they belong to the thread.
 
 use crate::graph::recorder::{self, Mode};
+use crate::ops::Precision;
 
 /// Restores the mode when dropped, also when the closure panics.
 struct Restore(Mode);
@@ -112,4 +113,24 @@ pub fn is_training() -> bool {
 /// Runs each operation at once, by the same kernels and with the same bits: for debugging.
 pub fn eager<R>(f: impl FnOnce() -> R) -> R {
     with_mode(|m| m.eager = true, f)
+}
+
+/// Products of f32 matrices round their operands first; with [`Precision::Bf16`], mixed precision.
+///
+/// What is recorded in the closure counts, and gradients of it are computed likewise, wherever they are asked
+/// for. Parameters, results, sums and everything but products stay f32, so no scaling of the loss is needed:
+/// bf16 has the exponents of f32. Products are up to twice as fast where the CPU multiplies pairs of bf16
+/// (AVX512-BF16), and no faster elsewhere. Convolutions, recurrent layers and attention are computed in f32.
+///
+/// PyTorch's `torch.autocast` hands on results in bf16 as well; here they stay f32, for accuracy.
+///
+/// ```
+/// use gradus_core::{Precision, Tensor, autocast};
+/// let (a, b) = (Tensor::from([[1.0 + 1.0 / 1024.0]]), Tensor::from([[1.0]]));
+/// assert_eq!(a.matmul(&b).item()?, 1.0009765625);
+/// assert_eq!(autocast(Precision::Bf16, || a.matmul(&b)).item()?, 1.0);
+/// # Ok::<(), gradus_core::Error>(())
+/// ```
+pub fn autocast<R>(precision: Precision, f: impl FnOnce() -> R) -> R {
+    with_mode(|m| m.precision = precision, f)
 }

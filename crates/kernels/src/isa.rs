@@ -102,3 +102,30 @@ pub fn force(isa: Isa) -> bool {
     }
     ok
 }
+
+/// 0 for not asked yet, 1 for no, 2 for yes.
+static PAIRS: AtomicU8 = AtomicU8::new(0);
+
+/// Whether products of bf16 use the machine's instruction for them (AVX512-BF16); otherwise operands are
+/// rounded to bf16 and multiplied as f32. `GRADUS_BF16=wide` asks for that; so does any level below
+/// AVX-512.
+pub fn bf16_pairs() -> bool {
+    active() == Isa::Avx512
+        && match PAIRS.load(Ordering::Relaxed) {
+            0 => {
+                let wide = std::env::var("GRADUS_BF16").is_ok_and(|v| v.trim() == "wide");
+                force_bf16_pairs(!wide)
+            }
+            known => known == 2,
+        }
+}
+
+/// Makes products of bf16 use pairs from now on, or not; returns whether they do.
+pub fn force_bf16_pairs(on: bool) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let has = is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    let has = false;
+    PAIRS.store(if on && has { 2 } else { 1 }, Ordering::Relaxed);
+    on && has
+}

@@ -197,14 +197,14 @@ impl Batcher {
             &Op::Slice { axis, start, step } => same(Op::Slice { axis: up(axis), start, step }),
             &Op::Unslice { axis, start, step } => same(Op::Unslice { axis: up(axis), start, step }),
             Op::Concat { axis } => all(Op::Concat { axis: up(*axis) }),
-            Op::Matmul => {
+            Op::Matmul(precision) => {
                 let rank = node.shape.rank();
                 let lift = |(t, mapped): &Mapped| match mapped {
                     true => self.aligned(node, t, rank),
                     false => Ok(t.clone()),
                 };
                 let (a, b) = (lift(&ins[0])?, lift(&ins[1])?);
-                self.emit(node, Op::Matmul, &[&a, &b], out)
+                self.emit(node, Op::Matmul(*precision), &[&a, &b], out)
             }
             Op::Conv(conv) => self.convolution(node, *conv, ins, out),
             Op::Gather { axis } => all(Op::Gather { axis: up(*axis) }),

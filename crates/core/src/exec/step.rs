@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use gradus_kernels::gemm::{Gemm, gemm};
+use gradus_kernels::gemm::{Gemm, gemm, gemm_bf16};
 use gradus_kernels::index::Around;
 use gradus_kernels::memory::{KernelError, Mem};
 use gradus_kernels::reduce::{ArgKind, ReduceKind, argreduce};
@@ -14,7 +14,7 @@ use crate::array::Array;
 use crate::backend::{GemmStep, Loc, Step, Strided};
 use crate::error::{Code, Error};
 use crate::graph::shape::Shape;
-use crate::ops::{Meta, Op, Reduction, Rows};
+use crate::ops::{Meta, Op, Precision, Reduction, Rows};
 use crate::reference;
 
 /// Why a step stopped.
@@ -146,7 +146,11 @@ fn product(run: &Run<'_>, g: &GemmStep) -> Result<bool, KernelError> {
         Some(loc) => Some(run.mem(loc)?),
         None => None,
     };
-    gemm(&Gemm {
+    let kernel = match g.precision {
+        Precision::F32 => gemm,
+        Precision::Bf16 => gemm_bf16,
+    };
+    kernel(&Gemm {
         m: g.m,
         k: g.k,
         n: g.n,

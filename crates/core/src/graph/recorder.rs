@@ -19,7 +19,7 @@ use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::ops::infer::infer;
 use crate::ops::update::UpdateCall;
-use crate::ops::{Meta, Op, Operands};
+use crate::ops::{Meta, Op, Operands, Precision};
 use crate::param::Param;
 use crate::random::Streams;
 use crate::tensor::Tensor;
@@ -104,6 +104,8 @@ pub(crate) struct Mode {
     /// Random layers draw although it is no training (Monte-Carlo dropout).
     pub(crate) sampling: bool,
     pub(crate) eager: bool,
+    /// Of products of f32.
+    pub(crate) precision: Precision,
 }
 
 pub(crate) struct Recorder {
@@ -164,7 +166,13 @@ impl Recorder {
             params: HashMap::with_hasher(BuildHasherDefault::new()),
             assigned: HashMap::with_hasher(BuildHasherDefault::new()),
             scopes: Scopes::new(),
-            mode: Mode { grad: true, training: true, sampling: false, eager: false },
+            mode: Mode {
+                grad: true,
+                training: true,
+                sampling: false,
+                eager: false,
+                precision: Precision::F32,
+            },
             calling: None,
             streams: Streams::new(),
             first_error: None,

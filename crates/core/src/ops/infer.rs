@@ -226,7 +226,7 @@ fn structured(op: &Op, ins: &[Meta], given: Option<Shape>) -> Result<Meta> {
             Ok(Meta { shape: given_shape()?, dtype: x.dtype })
         }
         (Op::Concat { axis }, parts) => concat(op, usize::from(*axis), parts),
-        (Op::Matmul, [a, b]) => matmul(op, a, b),
+        (Op::Matmul(_), [a, b]) => matmul(op, a, b),
         (Op::Conv(_), [a, b]) => super::conv::infer(op, [a, b], given),
         (Op::Gather { axis }, [x, index]) => {
             let axis = usize::from(*axis);

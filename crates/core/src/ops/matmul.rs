@@ -2,7 +2,8 @@
 
 use std::panic::Location;
 
-use super::Op;
+use super::{Op, Precision};
+use crate::graph::dtype::DType;
 use crate::graph::recorder::{self, Side};
 use crate::graph::shape::MAX_RANK;
 use crate::plan::ir::{Ir, Val};
@@ -12,19 +13,23 @@ impl Tensor {
     /// Matrix product over the last two axes, `[.., m, k] @ [.., k, n] = [.., m, n]`.
     ///
     /// Leading axes broadcast. A vector on the left counts as a row, on the right as a column, and
-    /// its axis disappears from the result, as in PyTorch. Transposed operands are not copied.
+    /// its axis disappears from the result, as in PyTorch. Transposed operands are not copied. Inside
+    /// [`autocast`](crate::autocast), operands are rounded to bf16.
     #[track_caller]
     #[must_use]
     pub fn matmul(&self, other: impl Operand) -> Tensor {
         let place = Location::caller();
         let other = other.arg().into_tensor();
         let (ra, rb) = (self.peek().shape.rank(), other.peek().shape.rank());
+        let f32s = self.peek().dtype == DType::F32 && other.peek().dtype == DType::F32;
+        let precision = if f32s { recorder::with(|r| r.mode.precision) } else { Precision::F32 };
+        let op = Op::Matmul(precision);
         if ra >= 2 && rb >= 2 || ra == 0 || rb == 0 {
-            return recorder::record(Op::Matmul, &[self, &other], None, Side::None, place);
+            return recorder::record(op, &[self, &other], None, Side::None, place);
         }
         let a = if ra == 1 { self.unsqueeze(0) } else { self.clone() };
         let b = if rb == 1 { other.unsqueeze(-1) } else { other.clone() };
-        let out = recorder::record(Op::Matmul, &[&a, &b], None, Side::None, place);
+        let out = recorder::record(op, &[&a, &b], None, Side::None, place);
         let out = if rb == 1 { out.squeeze(-1) } else { out };
         if ra == 1 { out.squeeze(if rb == 1 { -1 } else { -2 }) } else { out }
     }
@@ -59,11 +64,11 @@ fn swap(ir: &mut Ir, x: Val) -> Val {
 }
 
 /// Gradient of a product for operand `i`. In the IR the right operand either has the left one's
-/// batch axes or is a plain matrix.
-pub(crate) fn vjp(ir: &mut Ir, a: Val, b: Val, g: Val, i: usize) -> Val {
+/// batch axes or is a plain matrix. It is computed in the precision of the product.
+pub(crate) fn vjp(ir: &mut Ir, precision: Precision, [a, b]: [Val; 2], g: Val, i: usize) -> Val {
     if i == 0 {
         let bt = swap(ir, b);
-        return ir.matmul(g, bt);
+        return ir.product(precision, g, bt);
     }
     let (sa, sb) = (ir.shape(a), ir.shape(b));
     if sb.rank() == 2 && sa.rank() > 2 {
@@ -72,8 +77,8 @@ pub(crate) fn vjp(ir: &mut Ir, a: Val, b: Val, g: Val, i: usize) -> Val {
         let a = ir.reshape(a, [rows, sa.last(0)].into());
         let g = ir.reshape(g, [rows, sb.last(0)].into());
         let at = swap(ir, a);
-        return ir.matmul(at, g);
+        return ir.product(precision, at, g);
     }
     let at = swap(ir, a);
-    ir.matmul(at, g)
+    ir.product(precision, at, g)
 }

@@ -115,6 +115,16 @@ pub enum Rows {
     },
 }
 
+/// How the operands of a product are rounded before they are multiplied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// Not at all.
+    #[default]
+    F32 = 0,
+    /// To bf16 (8 bits of exponent, 8 of mantissa), if they are f32. Sums, bias and result are f32.
+    Bf16 = 1,
+}
+
 /// An operation with its attributes.
 #[derive(Clone, Debug)]
 pub enum Op {
@@ -186,7 +196,7 @@ pub enum Op {
         axis: u8,
     },
     /// `[.., m, k] @ [.., k, n]`, equal batch axes (broadcast by the recorder).
-    Matmul,
+    Matmul(Precision),
     /// A convolution or one of its gradients.
     Conv(Conv),
     /// `out[i][j] = x[index[i][j]][j]` for axis 0, and so on: one index an element.
@@ -334,7 +344,7 @@ impl Op {
             Op::Slice { .. } => "slice",
             Op::Unslice { .. } => "unslice",
             Op::Concat { .. } => "concat",
-            Op::Matmul => "matmul",
+            Op::Matmul(_) => "matmul",
             Op::Conv(c) => c.name(),
             Op::Gather { .. } => "gather",
             Op::ScatterAdd { .. } => "scatter_add",
@@ -405,7 +415,7 @@ impl Op {
                 out(*step as u64);
             }
             Op::Concat { axis } => out(word(18, u64::from(*axis), 0)),
-            Op::Matmul => out(19),
+            Op::Matmul(p) => out(word(19, *p as u64, 0)),
             Op::Conv(c) => c.key(out),
             Op::Gather { axis } => out(word(20, u64::from(*axis), 0)),
             Op::ScatterAdd { axis } => out(word(21, u64::from(*axis), 0)),

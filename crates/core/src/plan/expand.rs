@@ -181,7 +181,7 @@ fn structured(ir: &mut Ir, op: &Op, mut inputs: Operands<Val>, meta: Meta, grad:
                 *input = ir.broadcast(*input, meta.shape);
             }
         }
-        Op::Matmul => {
+        Op::Matmul(_) => {
             // Equal batch axes, or a plain matrix on the right.
             let rank = meta.shape.rank();
             let batch = |s: Shape| s.with(rank - 1, 1).with(rank - 2, 1);

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::Plan;
 use super::verify::name;
 use crate::backend::{Bank, Effect, Loc, Step};
+use crate::ops::Precision;
 
 /// The plan's steps, effects and memory.
 pub(crate) fn explain(plan: &Plan) -> String {
@@ -108,7 +109,7 @@ pub(super) fn describe(step: &Step) -> String {
             format!("{} <- {kind:?}({})  {planes} planes, {sizes:?}", loc(out), list(operands))
         }
         Step::Gemm(g) => format!(
-            "{} <- {} @ {}  {}x[{}, {}, {}]{}{}",
+            "{} <- {} @ {}  {}x[{}, {}, {}]{}{}{}",
             loc(&g.out),
             bank(g.a.bank),
             bank(g.b.bank),
@@ -116,6 +117,10 @@ pub(super) fn describe(step: &Step) -> String {
             g.m,
             g.k,
             g.n,
+            match g.precision {
+                Precision::F32 => "",
+                Precision::Bf16 => " in bf16",
+            },
             if g.bias.is_some() { " + bias" } else { "" },
             match g.activation {
                 gradus_kernels::gemm::Activation::None => "",

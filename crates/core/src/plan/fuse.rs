@@ -134,7 +134,7 @@ impl Fused {
 fn needs_contiguous(ir: &Ir, v: Val) -> bool {
     let node = ir.node(v);
     match node.op {
-        Op::Matmul | Op::Reduce(..) => false,
+        Op::Matmul(_) | Op::Reduce(..) => false,
         _ if node.op.is_view() || mappable(ir, v) => false,
         _ => true,
     }
@@ -199,7 +199,7 @@ fn copies(ir: &Ir, f: &mut Fused) {
                     f.copied[i as usize] = true;
                 }
             }
-        } else if let Op::Matmul = node.op {
+        } else if let Op::Matmul(_) = node.op {
             for &i in &node.inputs {
                 let view = f.view(ir, i);
                 let rank = ir.shape(i).rank();
@@ -332,7 +332,7 @@ fn group(ir: &Ir, f: &mut Fused, pinned: &[bool], on: bool) {
         }
         level[at] = below + 1;
         let g = start(f, v, Kind::Single, below + 1, node.inputs.len());
-        if on && matches!(node.op, Op::Matmul) && node.dtype == DType::F32 {
+        if on && matches!(node.op, Op::Matmul(_)) && node.dtype == DType::F32 {
             for member in epilogue(ir, f, pinned, &level, v) {
                 f.group[member as usize] = Some(g);
                 f.groups[g as usize].members.push(member);

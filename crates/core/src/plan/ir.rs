@@ -11,8 +11,8 @@ use smallvec::smallvec;
 use crate::graph::dtype::DType;
 use crate::graph::shape::{MAX_RANK, Shape};
 use crate::ops::{
-    AxisMask, Binary, Combine, CustomOp, Meta, Op, Operands, Reduction, Rows, Running, Ternary,
-    Unary,
+    AxisMask, Binary, Combine, CustomOp, Meta, Op, Operands, Precision, Reduction, Rows, Running,
+    Ternary, Unary,
 };
 
 /// A node's number.
@@ -239,10 +239,15 @@ impl Ir {
 
     /// `a` and `b` have equal batch axes, or `b` is a plain matrix.
     pub(crate) fn matmul(&mut self, a: Val, b: Val) -> Val {
+        self.product(Precision::F32, a, b)
+    }
+
+    /// [`matmul`](Ir::matmul), in a precision.
+    pub(crate) fn product(&mut self, precision: Precision, a: Val, b: Val) -> Val {
         let rank = self.shape(a).rank();
         let shape = self.shape(a).with(rank - 1, self.shape(b).last(0));
         let dtype = self.dtype(a);
-        self.add_node(Op::Matmul, smallvec![a, b], Meta { shape, dtype })
+        self.add_node(Op::Matmul(precision), smallvec![a, b], Meta { shape, dtype })
     }
 
     pub(crate) fn rows(&mut self, rows: Rows, ins: &[Val], shape: Shape) -> Val {

@@ -16,7 +16,7 @@ use crate::backend::{Bank, Effect, GemmStep, Loc, PlanStep, Step, Strided};
 use crate::error::{Error, Result};
 use crate::graph::dtype::DType;
 use crate::graph::shape::{MAX_RANK, Shape};
-use crate::ops::{Binary, Op, Pooling, pool};
+use crate::ops::{Binary, Op, Pooling, Precision, pool};
 
 /// A buffer of the plan, before it has a place in the arena.
 #[derive(Clone, Copy, Debug)]
@@ -257,7 +257,7 @@ impl Lower<'_> {
         let itself = self.f.group[base as usize].is_some_and(|g| {
             let group = &self.f.groups[g as usize];
             let head = &self.ir.node(group.members[0]).op;
-            group.kind == Kind::Single && matches!(head, Op::Reduce(..) | Op::Matmul)
+            group.kind == Kind::Single && matches!(head, Op::Reduce(..) | Op::Matmul(_))
         });
         let has_memory = self.buffer[base as usize].is_some() || matches!(node.op, Op::Leaf);
         if itself || !has_memory {
@@ -424,7 +424,7 @@ impl Lower<'_> {
             return self.host(v);
         }
         let step = match &node.op {
-            Op::Matmul => return self.gemm(v, members),
+            Op::Matmul(precision) => return self.gemm(v, *precision, members),
             Op::Reduce(kind, axes) => {
                 let shape = shape_of(self, 0);
                 let mut b = Builder::default();
@@ -570,7 +570,7 @@ impl Lower<'_> {
         Ok(())
     }
 
-    fn gemm(&mut self, v: Val, members: &[Val]) -> Result<()> {
+    fn gemm(&mut self, v: Val, precision: Precision, members: &[Val]) -> Result<()> {
         let node = self.ir.node(v);
         let (va, vb) = (node.inputs[0], node.inputs[1]);
         let (a, b) = (self.strided(va)?, self.strided(vb)?);
@@ -617,6 +617,7 @@ impl Lower<'_> {
         let watch = self.watched(last);
         let out = self.allocate(last);
         let step = GemmStep {
+            precision,
             m,
             k,
             n,

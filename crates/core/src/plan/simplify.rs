@@ -37,7 +37,8 @@ pub(crate) fn simplify(mut e: Expanded) -> Expanded {
                 let turn = IrNode { inputs: smallvec![*i], shape, ..node.clone() };
                 *i = reuse(&mut out, &mut seen, &mut words, turn);
             }
-            let product = IrNode { op: Op::Matmul, inputs, ..node.clone() };
+            let product =
+                IrNode { op: e.ir.node(node.inputs[0]).op.clone(), inputs, ..node.clone() };
             map[v] = reuse(&mut out, &mut seen, &mut words, product);
             continue;
         }
@@ -77,7 +78,7 @@ fn turned(e: &Expanded, live: &[bool]) -> Vec<bool> {
             && usize::from(perm[rank - 1]) == rank - 2;
         // A plain matrix for the whole batch cannot be the left operand.
         let same_rank = || product.inputs.iter().all(|&i| e.ir.shape(i).rank() == rank);
-        swaps && matches!(product.op, Op::Matmul) && uses[x as usize] == 1 && same_rank()
+        swaps && matches!(product.op, Op::Matmul(_)) && uses[x as usize] == 1 && same_rank()
     };
     e.ir.nodes.iter().map(turns).collect()
 }

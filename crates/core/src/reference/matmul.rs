@@ -1,14 +1,15 @@
 //! Matrix products.
 
 use gradus_kernels::memory::KernelError;
+use half::bf16;
 
 use super::Result;
 use super::values::Values;
 use crate::array::Array;
-use crate::ops::Meta;
+use crate::ops::{Meta, Precision};
 
 /// `[.., m, k] @ [.., k, n] = [.., m, n]`, with equal batch axes or one right matrix for all batches.
-pub(super) fn matmul(a: &Array, b: &Array, out: Meta) -> Result<Array> {
+pub(super) fn matmul(precision: Precision, a: &Array, b: &Array, out: Meta) -> Result<Array> {
     let (m, k, n) = (a.shape().last(1), a.shape().last(0), b.shape().last(0));
     let batch = |x: &Array| x.dims().split_last_chunk::<2>().map(|(batch, _)| batch.to_vec());
     let (Some(left), Some(right)) = (batch(a), batch(b)) else {
@@ -21,7 +22,12 @@ pub(super) fn matmul(a: &Array, b: &Array, out: Meta) -> Result<Array> {
     }
     let count = out.shape.numel();
     match (Values::of(a)?, Values::of(b)?) {
-        (Values::Real(a), Values::Real(b)) => {
+        (Values::Real(mut a), Values::Real(mut b)) => {
+            if precision == Precision::Bf16 {
+                for x in a.iter_mut().chain(&mut b) {
+                    *x = bf16::from_f32(*x as f32).to_f64();
+                }
+            }
             Values::Real(product(&a, &b, [m, k, n], count, |sum, x, y| sum + x * y))
         }
         (Values::Whole(a), Values::Whole(b)) => {

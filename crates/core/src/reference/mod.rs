@@ -100,7 +100,7 @@ pub(crate) fn eval(
         (Op::Argsort { descending }, [x]) => sort::argsort(*descending, x, out),
         (Op::Search { right }, [sorted, values]) => sort::search(*right, sorted, values, out),
 
-        (Op::Matmul, [a, b]) => matmul::matmul(a, b, out),
+        (Op::Matmul(precision), [a, b]) => matmul::matmul(*precision, a, b, out),
         (Op::Pool { kind, rank, windows }, ins) => pool::pool((*kind, *rank, windows), ins, out),
         (Op::Conv(c), [a, b]) => conv::conv(c, a, b, out),
         (Op::Rows(rows), ins) => rows::rows(*rows, ins, out),

@@ -93,6 +93,13 @@ kernels!(
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
 );
 
+#[cfg(target_arch = "x86_64")]
+kernels!(
+    pairs,
+    super::super::simd::Avx512Bf16,
+    #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+);
+
 /// Tables by rows and registers; the sizes that an instruction set lacks repeat its largest.
 macro_rules! tables {
     ($module:ident, [$($rows:literal: $($vectors:literal)*;)*]) => {
@@ -163,4 +170,26 @@ static AVX512: Kernels = Kernels {
     panel: avx512::pack_b,
     slivers: avx512::pack_a,
     speed: 80,
+};
+
+/// For operands that are pairs of bf16; sizes in k are numbers of pairs.
+#[cfg(target_arch = "x86_64")]
+pub(super) static PAIRS: Kernels = Kernels {
+    lanes: 16,
+    rows: 8,
+    vectors: 3,
+    wide: 8,
+    tables: tables!(pairs, [
+        1: 1 2 3 4 5 6 7 8;
+        2: 1 2 3 4 5 6 7 8;
+        3: 1 2 3 3 3 3 3 3;
+        4: 1 2 3 3 3 3 3 3;
+        5: 1 2 3 3 3 3 3 3;
+        6: 1 2 3 3 3 3 3 3;
+        7: 1 2 3 3 3 3 3 3;
+        8: 1 2 3 3 3 3 3 3;
+    ]),
+    panel: pairs::pack_b,
+    slivers: pairs::pack_a,
+    speed: 160,
 };

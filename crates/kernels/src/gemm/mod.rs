@@ -9,8 +9,10 @@
 //! strides and any number of threads: k is cut into blocks of 512; a block is one chain of fused
 //! multiply-adds in order of k that starts with 0; the blocks are added in order, then the old C,
 //! then the bias. The generic level on machines without the fused instruction rounds products
-//! separately, in the same order. (Which of several NaN payloads comes out is not specified.)
+//! separately, in the same order. Products of bf16 ([`gemm_bf16`]) have one order with the machine's
+//! instruction for pairs (blocks of 512 pairs) and one without (that of f32). (Which of several NaN payloads comes out is not specified.)
 
+mod bf16;
 mod driver;
 mod kernels;
 pub(crate) mod pack;
@@ -77,6 +79,22 @@ pub struct Gemm<'a> {
 /// # Errors
 /// A window that is too short, of another type, not writable, or that overlaps C.
 pub fn gemm(args: &Gemm<'_>) -> Result<bool, KernelError> {
+    product(args, false)
+}
+
+/// As [`gemm`], for f32, with both operands rounded to bf16 first: products of two bf16 are exact in f32,
+/// and they are added up in f32. Bias, result and what C holds stay f32.
+///
+/// # Errors
+/// As for [`gemm`]; other types than f32.
+pub fn gemm_bf16(args: &Gemm<'_>) -> Result<bool, KernelError> {
+    if args.c.ty() != Ty::F32 {
+        return Err(KernelError::Type("gemm_bf16: the windows must hold f32"));
+    }
+    product(args, true)
+}
+
+fn product(args: &Gemm<'_>, half: bool) -> Result<bool, KernelError> {
     let &Gemm { m, k, n, batch, c_stride, .. } = args;
     let [a_row, a_col] = args.a_strides;
     let [b_row, b_col] = args.b_strides;
@@ -156,6 +174,11 @@ pub fn gemm(args: &Gemm<'_>) -> Result<bool, KernelError> {
         if job.b_col != 1 {
             job.b_row = 1;
         }
+    }
+    if half {
+        // SAFETY: the windows hold all elements that sizes, strides and offsets reach, and C overlaps
+        // none of the operands.
+        return Ok(unsafe { bf16::run(&job) }?);
     }
     let isa = crate::isa::active();
     // SAFETY: the level is one that this machine has; the windows hold all elements that sizes,

@@ -29,6 +29,12 @@ pub(crate) trait Simd: Copy {
     unsafe fn add(self, o: Self) -> Self;
     /// `self * b + c`, rounded once where the instruction set has it.
     unsafe fn fma(self, b: Self, c: Self) -> Self;
+    /// A step of a product: `self * b + c`, or for registers of pairs the sum of two products and `c`.
+    #[inline(always)]
+    unsafe fn step(self, b: Self, c: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { self.fma(b, c) }
+    }
     /// `0 > x ? 0 : x`, which keeps NaN.
     unsafe fn relu(self) -> Self;
     /// Zero outside of the mask.
@@ -61,7 +67,7 @@ pub(crate) use super::plain::Plain as Base;
 pub(crate) use x86::Sse2 as Base;
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86::{Avx2, Avx512};
+pub(crate) use x86::{Avx2, Avx512, Avx512Bf16};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -188,6 +194,104 @@ mod x86 {
     /// Sixteen lanes, AVX-512.
     #[derive(Clone, Copy)]
     pub(crate) struct Avx512(__m512);
+
+    /// As [`Avx512`], but what a product multiplies are pairs of bf16 in the place of each f32.
+    #[derive(Clone, Copy)]
+    #[repr(transparent)]
+    pub(crate) struct Avx512Bf16(__m512);
+
+    impl AsRef<[Avx512Bf16]> for PairBlock {
+        #[inline(always)]
+        fn as_ref(&self) -> &[Avx512Bf16] {
+            &self.0
+        }
+    }
+
+    /// Sixteen registers of pairs.
+    #[derive(Clone, Copy)]
+    pub(crate) struct PairBlock([Avx512Bf16; 16]);
+
+    // SAFETY of all methods: that of `Avx512`'s, which do the work; `step` needs AVX512-BF16 as well.
+    impl Simd for Avx512Bf16 {
+        const LANES: usize = 16;
+        const FREE_MASK: bool = true;
+        type Mask = __mmask16;
+        type Block = PairBlock;
+
+        #[inline(always)]
+        unsafe fn mask(n: usize) -> __mmask16 {
+            // SAFETY: see above (and so in all methods below).
+            unsafe { Avx512::mask(n) }
+        }
+        #[inline(always)]
+        unsafe fn zero() -> Self {
+            // SAFETY: see above.
+            Self(unsafe { Avx512::zero() }.0)
+        }
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> Self {
+            // SAFETY: see above. As integers: a pair is no number.
+            Self(unsafe { _mm512_castsi512_ps(_mm512_set1_epi32(x.to_bits().cast_signed())) })
+        }
+        #[inline(always)]
+        unsafe fn load(p: *const f32) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { Avx512::load(p) }.0)
+        }
+        #[inline(always)]
+        unsafe fn load_mask(p: *const f32, m: __mmask16) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { Avx512::load_mask(p, m) }.0)
+        }
+        #[inline(always)]
+        unsafe fn store(self, p: *mut f32) {
+            // SAFETY: see above.
+            unsafe { Avx512(self.0).store(p) }
+        }
+        #[inline(always)]
+        unsafe fn store_mask(self, p: *mut f32, m: __mmask16) {
+            // SAFETY: see above.
+            unsafe { Avx512(self.0).store_mask(p, m) }
+        }
+        #[inline(always)]
+        unsafe fn add(self, o: Self) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { Avx512(self.0).add(Avx512(o.0)) }.0)
+        }
+        #[inline(always)]
+        unsafe fn fma(self, b: Self, c: Self) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { Avx512(self.0).fma(Avx512(b.0), Avx512(c.0)) }.0)
+        }
+        #[inline(always)]
+        unsafe fn step(self, b: Self, c: Self) -> Self {
+            // SAFETY: see above; the types have the same bits.
+            unsafe {
+                let pair = |x: __m512| std::mem::transmute::<__m512, __m512bh>(x);
+                Self(_mm512_dpbf16_ps(c.0, pair(self.0), pair(b.0)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { Avx512(self.0).relu() }.0)
+        }
+        #[inline(always)]
+        unsafe fn keep(self, m: __mmask16) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { Avx512(self.0).keep(m) }.0)
+        }
+        #[inline(always)]
+        unsafe fn any_nan(self) -> bool {
+            // SAFETY: see above.
+            unsafe { Avx512(self.0).any_nan() }
+        }
+        #[inline(always)]
+        unsafe fn transpose(p: *const f32, ld: usize, rows: usize, cols: usize) -> PairBlock {
+            // SAFETY: see above.
+            PairBlock(unsafe { Avx512::transpose(p, ld, rows, cols) }.map(|x| Self(x.0)))
+        }
+    }
 
     impl Simd for Avx512 {
         const LANES: usize = 16;

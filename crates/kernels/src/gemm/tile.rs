@@ -117,7 +117,7 @@ unsafe fn steps<S: Simd, const MR: usize, const NV: usize, const MASK: bool>(
             for r in 0..MR {
                 let x = S::splat(*rows[r].wrapping_add(at));
                 for v in 0..NV {
-                    acc[r][v] = x.fma(bv[v], acc[r][v]);
+                    acc[r][v] = x.step(bv[v], acc[r][v]);
                 }
             }
             b = b.wrapping_add(t.b_row);
@@ -161,14 +161,14 @@ pub(super) unsafe fn thin<S: Simd, const MR: usize, const NV: usize>(t: &Tile) -
                     for (j, &x) in block.as_ref().iter().enumerate() {
                         for (r, sum) in sums.iter_mut().enumerate() {
                             let a = S::splat(*a.wrapping_add(r * t.a_row + j * t.a_col));
-                            *sum = a.fma(x, *sum);
+                            *sum = a.step(x, *sum);
                         }
                     }
                 } else {
                     for (j, &x) in block.as_ref().iter().enumerate().take(steps) {
                         for (r, sum) in sums.iter_mut().enumerate() {
                             let a = S::splat(*a.wrapping_add(r * t.a_row + j * t.a_col));
-                            *sum = a.fma(x, *sum);
+                            *sum = a.step(x, *sum);
                         }
                     }
                 }

@@ -5,7 +5,7 @@ use gradus_kernels::memory::KernelError;
 
 use crate::array::Array;
 use crate::graph::dtype::DType;
-use crate::ops::{Op, Rows};
+use crate::ops::{Op, Precision, Rows};
 
 /// 0, 1, 2, ... in a matrix.
 fn counted(rows: usize, columns: usize) -> Array {
@@ -143,25 +143,28 @@ fn wrong_indices_are_reported() {
 fn products() {
     let a = arr([2, 3], &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]);
     let b = arr([3, 2], &[1.0f32, 0.0, 0.0, 1.0, 1.0, 1.0]);
-    assert_eq!(run::<f32>(Op::Matmul, &[&a, &b], [2, 2]), [4.0, 5.0, 10.0, 11.0]);
+    assert_eq!(run::<f32>(Op::Matmul(Precision::F32), &[&a, &b], [2, 2]), [4.0, 5.0, 10.0, 11.0]);
     // Two batches of one row; one right matrix for both, or one each.
     let rows = a.reshape([2, 1, 3]).unwrap();
-    assert_eq!(run::<f32>(Op::Matmul, &[&rows, &b], [2, 1, 2]), [4.0, 5.0, 10.0, 11.0]);
+    assert_eq!(
+        run::<f32>(Op::Matmul(Precision::F32), &[&rows, &b], [2, 1, 2]),
+        [4.0, 5.0, 10.0, 11.0]
+    );
     let columns = a.reshape([2, 3, 1]).unwrap();
-    assert_eq!(run::<f32>(Op::Matmul, &[&rows, &columns], [2, 1, 1]), [14.0, 77.0]);
+    assert_eq!(run::<f32>(Op::Matmul(Precision::F32), &[&rows, &columns], [2, 1, 1]), [14.0, 77.0]);
     // Zero times infinity is not left out.
     let (zero, inf) = (arr([1, 1], &[0.0f32]), arr([1, 1], &[INF]));
-    same(&run(Op::Matmul, &[&zero, &inf], [1, 1]), &[NAN]);
+    same(&run(Op::Matmul(Precision::F32), &[&zero, &inf], [1, 1]), &[NAN]);
     // One rounding only: in f32, the 1 would be lost.
     let big = arr([1, 3], &[1e8f32, 1.0, -1e8]);
     let ones = arr([3, 1], &[1.0f32; 3]);
-    assert_eq!(run::<f32>(Op::Matmul, &[&big, &ones], [1, 1]), [1.0]);
+    assert_eq!(run::<f32>(Op::Matmul(Precision::F32), &[&big, &ones], [1, 1]), [1.0]);
     let (tall, flat) = (arr::<f64>([2, 0], &[]), arr::<f64>([0, 2], &[]));
-    assert_eq!(run::<f64>(Op::Matmul, &[&tall, &flat], [2, 2]), [0.0; 4]);
-    assert_eq!(run::<f64>(Op::Matmul, &[&flat, &tall], [0, 0]), [0.0; 0]);
+    assert_eq!(run::<f64>(Op::Matmul(Precision::F32), &[&tall, &flat], [2, 2]), [0.0; 4]);
+    assert_eq!(run::<f64>(Op::Matmul(Precision::F32), &[&flat, &tall], [0, 0]), [0.0; 0]);
     for (x, y) in [(&a, &a), (&a, &v(&[1.0f32; 3])), (&rows, &columns.reshape([1, 3, 2]).unwrap())]
     {
-        assert!(try_run::<f32>(Op::Matmul, &[x, y], [2, 2]).is_err());
+        assert!(try_run::<f32>(Op::Matmul(Precision::F32), &[x, y], [2, 2]).is_err());
     }
 }
 
