@@ -35,17 +35,17 @@ fn made(case: Case, a: &[f32], b: &[f32], bias: &[f32]) -> Vec<f32> {
         m,
         k,
         n,
-        a: Mem::new(a),
+        a: Mem::read(a),
         a_strides: if turned[0] { [1, m] } else { [k, 1] },
-        b: Mem::new(b),
+        b: Mem::read(b),
         b_strides: if turned[1] { [1, k] } else { [n, 1] },
-        c: Mem::new_mut(&mut c),
+        c: Mem::write(&mut c),
         c_stride: n,
         batch,
         a_batch: &starts(m * k),
         b_batch: &starts(k * n),
         accumulate: false,
-        bias: Some(Mem::new(bias)),
+        bias: Some(Mem::read(bias)),
         activation: Activation::None,
         watch: true,
     });
@@ -139,18 +139,18 @@ fn what_is_not_finite_stays_so_and_other_types_are_refused() {
         let (mut a, b) = (numbers(1, 32 * 32), numbers(2, 32 * 32));
         a[5] = f32::INFINITY;
         a[40] = f32::NAN;
-        let mut c = vec![0.0; 32 * 32];
+        let mut c = vec![0.0f32; 32 * 32];
         let ints = [0i32; 4];
         let mut out = [0i32; 4];
         let job = Gemm {
             m: 32,
             k: 32,
             n: 32,
-            a: Mem::new(&a),
+            a: Mem::read(&a),
             a_strides: [32, 1],
-            b: Mem::new(&b),
+            b: Mem::read(&b),
             b_strides: [32, 1],
-            c: Mem::new_mut(&mut c),
+            c: Mem::write(&mut c),
             c_stride: 32,
             batch: 1,
             a_batch: &[],
@@ -161,22 +161,22 @@ fn what_is_not_finite_stays_so_and_other_types_are_refused() {
             watch: true,
         };
         assert_eq!(gemm_bf16(&job), Ok(false));
-        assert!(c[..32].iter().all(|x| x.is_infinite()) && c[32..64].iter().all(|x| x.is_nan()));
-        assert!(c[64..].iter().all(|x| x.is_finite()));
-        let (a, b) = (Mem::new(&ints), Mem::new(&ints));
+        let (a, b) = (Mem::read(&ints), Mem::read(&ints));
         let small = Gemm {
             m: 2,
             k: 2,
             n: 2,
             a,
             b,
-            c: Mem::new_mut(&mut out),
+            c: Mem::write(&mut out),
             c_stride: 2,
             a_strides: [2, 1],
             b_strides: [2, 1],
             ..job
         };
         assert!(matches!(gemm_bf16(&small), Err(KernelError::Type(_))));
+        assert!(c[..32].iter().all(|x| x.is_infinite()) && c[32..64].iter().all(|x| x.is_nan()));
+        assert!(c[64..].iter().all(|x| x.is_finite()));
     }
     isa::force_bf16_pairs(true);
 }
