@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use gradus::Precision;
 use gradus::data::table::TaskKind;
 use gradus::train::{OptimizerName, ScheduleName};
 
@@ -91,6 +92,10 @@ pub(crate) struct TrainArgs {
     /// Scale the gradients of a step down to this norm at most [default: not]
     #[arg(long, value_name = "NORM", value_parser = norm, allow_hyphen_values = true)]
     pub(crate) clip_norm: Option<f64>,
+    /// How products of matrices round their operands in training: f32 (not at all) or bf16 (mixed
+    /// precision, faster on CPUs with AVX512-BF16) [default: f32]
+    #[arg(long, value_name = "NAME", value_parser = precision)]
+    pub(crate) precision: Option<Precision>,
     /// How weights change: adam, adamw, sgd, muon, lion and others that `gradus optimizers` lists
     /// [default: adam; adamw for tables]
     #[arg(long, value_name = "NAME", value_parser = optimizer)]
@@ -120,7 +125,7 @@ pub(crate) struct TrainArgs {
     pub(crate) out: Option<PathBuf>,
     /// Go on with a run that was stopped; only --epochs, --threads and --json fit with it
     #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "layers", "activation",
-        "batch_size", "lr", "schedule", "clip_norm", "optimizer", "weight_decay", "momentum", "dropout", "seed", "split_seed", "patience", "out", "target", "task", "separator", "header",
+        "batch_size", "lr", "schedule", "clip_norm", "precision", "optimizer", "weight_decay", "momentum", "dropout", "seed", "split_seed", "patience", "out", "target", "task", "separator", "header",
         "no_header", "decimal_comma", "missing", "drop", "category", "keep", "one_hot", "stream"])]
     pub(crate) resume: Option<PathBuf>,
     #[command(flatten)]
@@ -294,6 +299,9 @@ pub(crate) struct BenchArgs {
     /// Folder with MNIST's IDX files; without it the images are made up
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// How products of matrices round their operands in training: f32 or bf16 [default: f32]
+    #[arg(long, value_name = "NAME", value_parser = precision)]
+    pub(crate) precision: Option<Precision>,
     /// Print what each plan step of a training step costs, and its share of the machine's peak
     #[arg(long)]
     pub(crate) profile: bool,
@@ -423,6 +431,11 @@ fn activation(word: &str) -> Result<String, Wrong> {
 
 fn optimizer(word: &str) -> Result<String, Wrong> {
     choice(word, &optimizers(), "optimizer").map(str::to_string)
+}
+
+fn precision(word: &str) -> Result<Precision, Wrong> {
+    let name = choice(word, &Precision::ALL.map(Precision::name), "precision")?;
+    Ok(Precision::parse(name).unwrap_or_default())
 }
 
 fn schedule(word: &str) -> Result<String, Wrong> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use gradus::train::{ModelConfig, Run, RunConfig};
-use gradus::{Code, Error, Result};
+use gradus::{Code, Error, Precision, Result};
 
 use crate::args::nearest;
 use crate::text;
@@ -127,5 +127,12 @@ pub(crate) fn training(config: &RunConfig) -> String {
     };
     let schedule = t.schedule.as_ref().map(|s| format!(" {s}")).unwrap_or_default();
     let clip = t.clip_norm.map(|n| format!(", gradients clipped to {n}")).unwrap_or_default();
-    format!("{name}, lr {lr}{schedule}, batch {}, seed {}{clip}", t.batch_size, config.seed)
+    let precision = match t.precision {
+        Precision::F32 => "",
+        Precision::Bf16 => ", products in bf16",
+    };
+    format!(
+        "{name}, lr {lr}{schedule}, batch {}, seed {}{clip}{precision}",
+        t.batch_size, config.seed
+    )
 }

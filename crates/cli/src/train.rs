@@ -110,6 +110,7 @@ pub(crate) fn settings(
     let schedule = args.schedule.as_deref().and_then(ScheduleName::parse);
     config.training.schedule = Some(schedule.unwrap_or_default().into());
     config.training.clip_norm = args.clip_norm;
+    config.training.precision = args.precision.unwrap_or_default();
     Ok(())
 }
 
@@ -220,6 +221,7 @@ fn fit(run: Run, parts: &Parts, args: &TrainArgs, stop: StopToken) -> Result<(Se
         .callback(Checkpoint::best("valid.loss", &folder).restore_best())
         .callback(Scheduler::new(config.training.schedule.clone().unwrap_or_default()))
         .clip_norm(config.training.clip_norm)
+        .precision(config.training.precision)
         .stop_token(stop);
     if let Some(patience) = config.training.patience {
         trainer = trainer.callback(EarlyStopping::on("valid.loss").patience(patience));

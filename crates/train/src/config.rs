@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use gradus_core::{Code, Error, Result, isa, threads};
+use gradus_core::{Code, Error, Precision, Result, isa, threads};
 use gradus_data::Dataset;
 use gradus_nn::{
     Dropout, EmbedColumns, Flatten, Gelu, Layer, Linear, Relu, Sequential, Sigmoid, Tanh,
@@ -299,6 +299,26 @@ impl ModelConfig {
     }
 }
 
+fn full(precision: &Precision) -> bool {
+    *precision == Precision::F32
+}
+
+/// A precision in files, by its name.
+pub(crate) mod precision_name {
+    use gradus_core::Precision;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(crate) fn serialize<S: Serializer>(p: &Precision, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(p.name())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Precision, D::Error> {
+        let name = String::deserialize(from)?;
+        Precision::parse(&name)
+            .ok_or_else(|| D::Error::custom(format!("precision is `{name}`; it takes f32 or bf16")))
+    }
+}
+
 /// How a run is trained.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -325,6 +345,9 @@ pub struct TrainingConfig {
     /// The largest norm of the gradient of a unit over the norm of its weights; none does not clip.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_adaptive: Option<f64>,
+    /// How products of matrices round their operands in training: `f32` (not at all) or `bf16`.
+    #[serde(with = "precision_name", skip_serializing_if = "full")]
+    pub precision: Precision,
     /// The optimizer.
     pub optimizer: OptimizerConfig,
 }

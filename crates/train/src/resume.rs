@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use gradus_core::{Code, Error, Result, RngState, isa};
+use gradus_core::{Code, Error, Precision, Result, RngState, isa};
 use gradus_nn::StateDict;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,9 @@ pub(crate) struct Settings {
     pub(crate) metrics: Vec<String>,
     #[serde(flatten)]
     pub(crate) clipping: Clipping,
+    /// Of products in training.
+    #[serde(default, with = "crate::config::precision_name")]
+    pub(crate) precision: Precision,
     /// Fingerprint of the training data.
     pub(crate) train: String,
     /// Fingerprint of the validation data; empty without.
@@ -47,6 +50,7 @@ impl Settings {
             ("loss", self.loss.clone(), saved.loss.clone()),
             ("metrics", self.metrics.join(", "), saved.metrics.join(", ")),
             ("clipping", clipping(self), clipping(saved)),
+            ("precision", self.precision.name().to_string(), saved.precision.name().to_string()),
             ("training data", self.train.clone(), saved.train.clone()),
             ("validation data", self.valid.clone(), saved.valid.clone()),
         ];

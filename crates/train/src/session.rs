@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use gradus_core::{
-    Code, Error, Result, StepReport, Tensor, isa, rng_state, seed, set_rng_state, threads,
+    Code, Error, Result, StepReport, Tensor, autocast, isa, rng_state, seed, set_rng_state, threads,
 };
 use gradus_data::{Batch, Dataset, mix};
 use gradus_nn::{ModuleExt, StateDict};
@@ -153,6 +153,7 @@ impl<'a> Session<'a> {
             loss: self.loss.name().to_string(),
             metrics: self.trainer.metrics.iter().map(|m| m.name().to_string()).collect(),
             clipping: self.trainer.clipping,
+            precision: self.trainer.precision,
             train: String::new(),
             valid: String::new(),
         };
@@ -218,6 +219,7 @@ impl<'a> Session<'a> {
             config.training.clip_norm = settings.clipping.norm;
             config.training.clip_value = settings.clipping.value;
             config.training.clip_adaptive = settings.clipping.adaptive;
+            config.training.precision = settings.precision;
             config.training.optimizer.lr = lr;
         })
     }
@@ -354,8 +356,9 @@ impl<'a> Session<'a> {
         let (loss, recorded) = (&self.loss, &mut self.recorded);
         let lr = optimizer.lr();
         recorded.clear();
+        let precision = self.settings.precision;
         let mut compute = || {
-            let prediction = model.forward(&x);
+            let prediction = autocast(precision, || model.forward(&x));
             // Part of the step's plan; an optimizer that looks more than once is measured once.
             if recorded.is_empty() {
                 recorded.extend(metrics.iter().map(|m| record(&**m, &prediction, &y)));

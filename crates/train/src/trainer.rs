@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use gradus_core::{Code, Error, Result, Tag, Tensor};
+use gradus_core::{Code, Error, Precision, Result, Tag, Tensor};
 use gradus_data::Dataset;
 use gradus_nn::{Layer, Optimizer};
 
@@ -59,6 +59,7 @@ pub struct Trainer<'m> {
     pub(crate) run: Option<Run>,
     pub(crate) stop: StopToken,
     pub(crate) clipping: Clipping,
+    pub(crate) precision: Precision,
     pub(crate) penalty: Option<Box<dyn Fn() -> Tensor + 'm>>,
 }
 
@@ -76,6 +77,7 @@ impl<'m> Trainer<'m> {
             run: None,
             stop: StopToken::new(),
             clipping: Clipping::default(),
+            precision: Precision::F32,
             penalty: None,
         }
     }
@@ -116,6 +118,28 @@ impl<'m> Trainer<'m> {
     /// Samples a step; default 32. The last step of an epoch takes what is left.
     pub fn batch_size(mut self, batch_size: usize) -> Trainer<'m> {
         self.batch_size = batch_size;
+        self
+    }
+
+    /// Mixed precision: with [`Precision::Bf16`], products of matrices in training steps round their
+    /// operands to bf16, forward and backward ([`autocast`](gradus_core::autocast)). Weights, optimizer,
+    /// loss and validation stay f32. Default: f32.
+    ///
+    /// ```
+    /// use gradus_core::Precision;
+    /// use gradus_nn::{Linear, Sgd};
+    /// use gradus_train::{Epochs, Trainer};
+    /// let data = gradus_data::noisy_line(64, 0.1, 0)?;
+    /// let model = Linear::new(1, 1);
+    /// let report = Trainer::new(&model, Sgd::new(&model, 0.1))
+    ///     .loss_fn(|prediction, target| (prediction - target).square().mean())
+    ///     .precision(Precision::Bf16)
+    ///     .fit(&data, None, Epochs(20))?;
+    /// assert!(report.last("train.loss") < report.history[0].metrics.get("train.loss"));
+    /// # Ok::<(), gradus_core::Error>(())
+    /// ```
+    pub fn precision(mut self, precision: Precision) -> Trainer<'m> {
+        self.precision = precision;
         self
     }
 

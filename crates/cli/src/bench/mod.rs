@@ -14,6 +14,8 @@ mod work;
 use std::io::{self, Write};
 use std::time::Instant;
 
+use gradus::autocast;
+
 use crate::args::BenchArgs;
 use crate::fail::Outcome;
 use crate::json::Line;
@@ -46,11 +48,13 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
         } else {
             let data_s = started.elapsed().as_secs_f64();
             let mut training = work::Training::new(name, data)?;
+            let precision = args.precision.unwrap_or_default();
+            let mut step = || autocast(precision, &mut training.step);
             if args.profile {
-                profile::run(args, name, || (training.step)().map(drop))?;
+                profile::run(args, name, || step().map(drop))?;
                 continue;
             }
-            let measured = measure::train(args, training.batch_size, &mut training.step)?;
+            let measured = measure::train(args, training.batch_size, step)?;
             measured
                 .with("data_s", measure::round(data_s, 3))
                 .with("parameters", training.parameters)
@@ -61,6 +65,7 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
             .with("workload", name)
             .with("threads", gradus::threads())
             .and(measured)
+            .with("precision", args.precision.unwrap_or_default().name())
             .with("isa", gradus::isa::active().name())
             .with("data", if made_up { "made up" } else { "real" });
         let mut out = io::stdout().lock();

@@ -270,6 +270,7 @@ fn fit(
         .callback(Checkpoint::best("valid.loss", &folder).restore_best())
         .callback(Scheduler::new(config.training.schedule.clone().unwrap_or_default()))
         .clip_norm(config.training.clip_norm)
+        .precision(config.training.precision)
         .stop_token(stop);
     trainer = match config.task {
         Task::Regression => {
