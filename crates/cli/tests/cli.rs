@@ -484,6 +484,8 @@ fn bench_prints_the_fields_of_its_peers() {
         "best_steps_per_cpu_s",
         "cpu_spread",
         "data_s",
+        "parameters",
+        "page_faults_per_step",
     ] {
         assert!(!lines[0][field].is_null(), "no {field} in {}", lines[0]);
     }

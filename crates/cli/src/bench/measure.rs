@@ -36,7 +36,9 @@ pub(super) fn train(
     let per_step = ((cpu_seconds() - before) / trial as f64 / threads).max(1e-7);
     let window = ((args.window / per_step) as usize).max(3);
     let (mut wall_rates, mut cpu_rates, mut loss) = (Vec::new(), Vec::new(), first_loss);
+    let mut faults = f64::INFINITY;
     for _ in 0..args.windows {
+        let before = page_faults();
         let (wall, cpu) = (Instant::now(), cpu_seconds());
         for _ in 0..window {
             n += 1;
@@ -44,6 +46,7 @@ pub(super) fn train(
         }
         wall_rates.push(window as f64 / wall.elapsed().as_secs_f64().max(1e-9));
         cpu_rates.push(window as f64 / (cpu_seconds() - cpu).max(1e-9));
+        faults = faults.min((page_faults() - before) / window as f64);
     }
     let (wall, cpu) = (Rates::of(wall_rates), Rates::of(cpu_rates));
     Ok(Line::new()
@@ -58,7 +61,8 @@ pub(super) fn train(
         .with("spread", round(wall.spread(), 3))
         .with("steps_per_cpu_s", round(cpu.median, 3))
         .with("best_steps_per_cpu_s", round(cpu.high, 3))
-        .with("cpu_spread", round(cpu.spread(), 3)))
+        .with("cpu_spread", round(cpu.spread(), 3))
+        .with("page_faults_per_step", round(faults, 3)))
 }
 
 /// Measures single predictions.
@@ -159,6 +163,14 @@ fn since_start_by_kernel() -> Option<f64> {
 #[cfg(not(target_os = "linux"))]
 fn since_start_by_kernel() -> Option<f64> {
     None
+}
+
+/// Page faults of this process so far that needed no disk; 0 where the system does not say.
+fn page_faults() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name of the program comes before, in brackets, and may hold anything.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    fields.split_whitespace().nth(7).and_then(|n| n.parse().ok()).unwrap_or(0.0)
 }
 
 /// The most memory this process had, in MB; 0 where the system does not say.
