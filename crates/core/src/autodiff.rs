@@ -529,7 +529,10 @@ pub(crate) fn walk(
 /// Adds one contribution; the first is the cotangent.
 fn accumulate(ir: &mut Ir, cotangents: &mut [Option<Val>], at: Val, part: Val) {
     cotangents[at as usize] = Some(match cotangents[at as usize] {
-        Some(sum) => ir.add(sum, part),
+        Some(sum) => match ops::movement::joined(ir, sum, part) {
+            Some(joined) => joined,
+            None => ir.add(sum, part),
+        },
         None => part,
     });
 }

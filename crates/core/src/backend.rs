@@ -4,6 +4,7 @@
 //! stretch of the arena. The CPU backend is `exec`; `reference` is the obvious one, which also runs
 //! what the CPU kernels do not support (row kernels in f64).
 
+use gradus_kernels::attention::Heads;
 use gradus_kernels::conv::Geometry;
 use gradus_kernels::gemm::Activation;
 use gradus_kernels::map::Compiled;
@@ -107,6 +108,8 @@ pub(crate) enum Step {
         out: Loc,
         work: Loc,
     },
+    /// Attention, forward or backward.
+    Attention(Box<AttentionStep>),
     /// A kernel on rows.
     Rows { rows: Rows, outer: usize, n: usize, operands: Vec<Loc>, out: Loc },
     /// Strided source to contiguous destination.
@@ -155,6 +158,18 @@ pub(crate) struct GemmStep {
     pub(crate) bias: Option<Loc>,
     pub(crate) activation: Activation,
     pub(crate) watch: bool,
+    pub(crate) out: Loc,
+}
+
+/// Attention over heads.
+#[derive(Debug)]
+pub(crate) struct AttentionStep {
+    pub(crate) heads: Heads,
+    /// Queries, keys and values.
+    pub(crate) operands: [Strided; 3],
+    pub(crate) mask: Option<Strided>,
+    /// Of a backward pass: the tape, and the gradient of what is visible.
+    pub(crate) backward: Option<[Loc; 2]>,
     pub(crate) out: Loc,
 }
 
@@ -209,6 +224,10 @@ impl Step {
                     f(bias.bank);
                 }
             }
+            Step::Attention(a) => {
+                a.operands.iter().chain(&a.mask).for_each(|s| f(s.bank));
+                a.backward.iter().flatten().for_each(|l| f(l.bank));
+            }
             Step::Conv { a, b, .. } => {
                 f(a.bank);
                 f(b.bank);
@@ -248,6 +267,7 @@ impl Step {
                 f(*work);
             }
             Step::Gemm(g) => f(g.out),
+            Step::Attention(a) => f(a.out),
             Step::Watch { .. } => {}
         }
     }

@@ -10,6 +10,7 @@
 //! cut by shape and never by thread count, sums run over 16 virtual lanes and one fixed tree, and
 //! a GEMM adds up k in blocks of a fixed size, one chain of fused multiply-adds a block.
 
+pub mod attention;
 pub mod conv;
 pub mod convert;
 pub mod copy;

@@ -3,6 +3,7 @@
 //! Everything that can fail comes before the first effect. Kernels refuse windows that do not fit,
 //! so a wrong plan is an internal error and not a wrong number.
 
+mod attention;
 pub(crate) mod check;
 mod effects;
 pub(crate) mod profile;

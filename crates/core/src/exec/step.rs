@@ -9,7 +9,7 @@ use gradus_kernels::reduce::{ArgKind, ReduceKind, argreduce};
 use gradus_kernels::{conv, copy, index, map, reduce, rows, running, scan, scatter, sort, window};
 use smallvec::SmallVec;
 
-use super::{Run, recurrent};
+use super::{Run, attention, recurrent};
 use crate::array::Array;
 use crate::backend::{GemmStep, Loc, Step, Strided};
 use crate::error::{Code, Error};
@@ -87,6 +87,7 @@ pub(super) fn run(run: &Run<'_>, step: &Step) -> Result<bool, Stop> {
             let end = conv::Epilogue::default();
             conv::conv(*pass, geometry, run.mem(a)?, run.mem(b)?, &end, run.mem(out)?)?;
         }
+        Step::Attention(a) => attention::run(run, a)?,
         Step::Recurrent { walk, backward, operands, lengths, out, work } => {
             let ins = windows(run, operands)?;
             let lengths = lengths.as_ref().map(|l| run.mem(l)).transpose()?;

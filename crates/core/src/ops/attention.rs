@@ -4,6 +4,12 @@
 //! its own can take its place. What is masked, and what a row without any key gives, is decided on
 //! the mask before it meets the scores: the mask is mostly much smaller.
 
+pub(in crate::ops) mod gradient;
+mod node;
+
+pub use node::Attended;
+pub(crate) use node::{gradients, tape};
+
 use std::panic::Location;
 
 use crate::error::{Code, Error};
@@ -90,7 +96,11 @@ impl Tensor {
         value: &Tensor,
         options: Attention<'_>,
     ) -> Tensor {
-        self.attention_with_weights(key, value, options).0
+        let _called = called("scaled_dot_product_attention");
+        match checked(self, key, value, &options) {
+            Ok(heads) => attend(self, key, value, &heads, &options),
+            Err(failed) => failed,
+        }
     }
 
     /// The result of [`Tensor::scaled_dot_product_attention_with`], and the weights
@@ -114,13 +124,23 @@ impl Tensor {
     ) -> (Tensor, Tensor) {
         let _called = called("scaled_dot_product_attention");
         match checked(self, key, value, &options) {
-            Ok(heads) => attend(self, key, value, &heads, &options),
+            Ok(heads) => {
+                let (out, weights) = composed(self, key, value, &heads, &options);
+                let fits = node::fits(self, key, value, &options).is_some();
+                (if fits { attend(self, key, value, &heads, &options) } else { out }, weights)
+            }
             Err(failed) => (failed.clone(), failed),
         }
     }
 }
 
-/// The one place where attention is computed. Operands are checked.
+/// The factor of the scores.
+fn scale(q: &Tensor, options: &Attention<'_>) -> f64 {
+    let width = q.peek().shape.last(0);
+    options.scale.unwrap_or_else(|| 1.0 / libm::sqrt(width.max(1) as f64))
+}
+
+/// The result. Operands are checked.
 #[track_caller]
 fn attend(
     q: &Tensor,
@@ -128,9 +148,24 @@ fn attend(
     v: &Tensor,
     heads: &Heads,
     options: &Attention<'_>,
+) -> Tensor {
+    match node::fits(q, k, v, options) {
+        Some(shapes) => node::run([q, k, v], shapes, heads, scale(q, options), options),
+        None => composed(q, k, v, heads, options).0,
+    }
+}
+
+/// Result and weights, in other operations.
+#[track_caller]
+fn composed(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    heads: &Heads,
+    options: &Attention<'_>,
 ) -> (Tensor, Tensor) {
     let width = q.peek().shape.last(0);
-    let scale = options.scale.unwrap_or_else(|| 1.0 / libm::sqrt(width.max(1) as f64));
+    let scale = scale(q, options);
     // Queries that share keys are rows of one product.
     let shared = |x: &Tensor, columns: usize| match heads.group {
         1 => x.clone(),

@@ -31,6 +31,11 @@ fn stream() -> Option<Stream> {
 }
 
 impl Tensor {
+    /// Whether dropout with this probability draws now.
+    pub(super) fn draws(&self, p: f64) -> bool {
+        p > 0.0 && stream().is_some()
+    }
+
     /// An error, or the stream to draw from; `None` where nothing is to be drawn.
     #[track_caller]
     fn drawing(&self, what: &str, p: f64) -> Result<Option<Stream>, Tensor> {

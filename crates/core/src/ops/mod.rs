@@ -64,6 +64,7 @@ pub(crate) mod special;
 pub(crate) mod statistics;
 pub(crate) mod update;
 
+pub use attention::Attended;
 pub use bags::Bag;
 pub use checkpoint::checkpoint;
 pub use conv::{Conv, ConvPass};
@@ -278,6 +279,10 @@ pub enum Op {
     Recurrent(Steps),
     /// From (tape, gradient of what is visible of it, the operands): gradients of the operands.
     RecurrentGrad(Steps),
+    /// Attention over heads: its tape, see `ops::attention`.
+    Attention(Attended),
+    /// From (tape, gradient of what is visible of it, the operands): gradients of the operands.
+    AttentionGrad(Attended),
     /// A host operation of the user's.
     Custom(Arc<dyn CustomOp>),
     /// Gradients of operand 0 (a scalar, or with operand 1 as cotangent when `seeded`) for the
@@ -376,6 +381,8 @@ impl Op {
             Op::Pool { kind: Pooling::Mean(_), .. } => "avg_pool",
             Op::Pool { kind: Pooling::Spread(_), .. } => "avg_pool_grad",
             Op::Pool { .. } => "max_pool_grad",
+            Op::Attention(_) => "scaled_dot_product_attention",
+            Op::AttentionGrad(_) => "scaled_dot_product_attention_grad",
             Op::Recurrent(_) => "recurrence",
             Op::RecurrentGrad(_) => "recurrence_grad",
             Op::Rows(Rows::Softmax) => "softmax",
@@ -472,6 +479,8 @@ impl Op {
                 out(*size as u64);
             }
             Op::Search { right } => out(word(41, u64::from(*right), 0)),
+            Op::Attention(a) => a.key(out, 92),
+            Op::AttentionGrad(a) => a.key(out, 93),
             Op::Recurrent(steps) => out(word(90, steps.key(), 0)),
             Op::RecurrentGrad(steps) => out(word(91, steps.key(), 0)),
             Op::Pool { kind, rank, windows } => {

@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use super::{AxisMask, Op, Operands, Reduction};
+use super::{AxisMask, Meta, Op, Operands, Reduction};
 use crate::error::{Code, Error};
 use crate::graph::called::called;
 use crate::graph::recorder::{self, Side};
@@ -340,6 +340,45 @@ pub(crate) fn inverse(perm: &[u8; MAX_RANK], rank: usize) -> [u8; MAX_RANK] {
         }
     }
     out
+}
+
+/// The sum of the gradients of two slices that lie side by side: one after another, with zeros
+/// around them if there is more. `None` for anything else.
+pub(crate) fn joined(ir: &mut Ir, a: Val, b: Val) -> Option<Val> {
+    let slice = |v: Val| {
+        let node = ir.node(v);
+        match (&node.op, node.inputs.as_slice()) {
+            (&Op::Unslice { axis, start, step: 1 }, &[x]) => Some((axis, start, x)),
+            _ => None,
+        }
+    };
+    let ((axis, start_a, a_in), (other, start_b, b_in)) = (slice(a)?, slice(b)?);
+    let (whole, at) = (ir.shape(a), usize::from(axis));
+    if other != axis || ir.shape(b) != whole {
+        return None;
+    }
+    let len = |v: Val| ir.shape(v).dim(at);
+    let (start, first, second) = if start_a + len(a_in) == start_b {
+        (start_a, a_in, b_in)
+    } else if start_b + len(b_in) == start_a {
+        (start_b, b_in, a_in)
+    } else {
+        return None;
+    };
+    let mut parts = Operands::new();
+    for v in [first, second] {
+        // What was joined before.
+        match ir.node(v) {
+            node if matches!(node.op, Op::Concat { axis } if usize::from(axis) == at) => {
+                parts.extend(node.inputs.iter().copied());
+            }
+            _ => parts.push(v),
+        }
+    }
+    let size = len(first) + len(second);
+    let meta = Meta { shape: whole.with(at, size), dtype: ir.dtype(a) };
+    let both = ir.add_node(Op::Concat { axis }, parts, meta);
+    Some(if size == whole.dim(at) { both } else { ir.unslice(both, axis, start, 1, whole) })
 }
 
 /// Gradient of a concatenation for part `i`.

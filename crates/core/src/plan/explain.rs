@@ -140,6 +140,26 @@ pub(super) fn describe(step: &Step) -> String {
             g.kernel,
             g.groups
         ),
+        Step::Attention(a) => {
+            let h = a.heads;
+            let [q, k, v] = &a.operands;
+            format!(
+                "{} <- {}({}, {}, {})  {}x{}x[{}, {}, {}, {}]{}{}",
+                loc(&a.out),
+                if a.backward.is_some() { "gradient" } else { "attention" },
+                bank(q.bank),
+                bank(k.bank),
+                bank(v.bank),
+                h.batch,
+                h.heads,
+                h.queries,
+                h.keys,
+                h.size,
+                h.out,
+                if h.causal { ", causal" } else { "" },
+                if a.mask.is_some() { ", mask" } else { "" }
+            )
+        }
         Step::Recurrent { walk, backward, operands, out, .. } => format!(
             "{} <- {:?}{}({})  [{}, {}, {}]{}",
             loc(out),

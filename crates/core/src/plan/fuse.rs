@@ -135,6 +135,7 @@ fn needs_contiguous(ir: &Ir, v: Val) -> bool {
     let node = ir.node(v);
     match node.op {
         Op::Matmul(_) | Op::Reduce(..) => false,
+        Op::Attention(_) | Op::AttentionGrad(_) if node.dtype == DType::F32 => false,
         _ if node.op.is_view() || mappable(ir, v) => false,
         _ => true,
     }
@@ -197,6 +198,26 @@ fn copies(ir: &Ir, f: &mut Fused) {
             for &i in &node.inputs {
                 if f.contiguous(ir, i).is_none() {
                     f.copied[i as usize] = true;
+                }
+            }
+        } else if let Op::Attention(a) | Op::AttentionGrad(a) = node.op {
+            // Queries, keys, values and mask are read by strides, but for the last axis; a mask may
+            // be repeated along that.
+            let first = if let Op::Attention(_) = node.op { 0 } else { 2 };
+            for (i, &input) in node.inputs.iter().enumerate() {
+                let view = f.view(ir, input);
+                let shape = ir.shape(input);
+                let read = if i < first {
+                    view.contiguous(&shape)
+                } else {
+                    let axes = view.strides.get(..shape.rank()).unwrap_or(&[]);
+                    let mask = a.mask && i == first + 3;
+                    let last = axes.last().copied().unwrap_or(1);
+                    let along = last == 1 || shape.last(0) == 1 || mask && last == 0;
+                    along && axes.iter().all(|&s| s >= 0)
+                };
+                if !read {
+                    f.copied[input as usize] = true;
                 }
             }
         } else if let Op::Matmul(_) = node.op {
@@ -316,16 +337,22 @@ fn group(ir: &Ir, f: &mut Fused, pinned: &[bool], on: bool) {
         }
         if mappable(ir, v) {
             let joined = if on { join(ir, f, &level, v) } else { None };
-            match joined {
+            let g = match joined {
                 Some(g) => {
                     f.group[at] = Some(g);
                     let group = &mut f.groups[g as usize];
                     group.members.push(v);
                     level[at] = group.level;
+                    g
                 }
                 None => {
                     level[at] = below + 1;
-                    start(f, v, Kind::Map, below + 1, node.inputs.len());
+                    start(f, v, Kind::Map, below + 1, node.inputs.len())
+                }
+            };
+            if on && node.backward {
+                for &i in &node.inputs {
+                    absorb(ir, f, &mut level, i, g, pinned);
                 }
             }
             continue;
@@ -340,6 +367,7 @@ fn group(ir: &Ir, f: &mut Fused, pinned: &[bool], on: bool) {
             }
         }
     }
+    compact(f);
 }
 
 fn start(f: &mut Fused, v: Val, kind: Kind, level: u32, operands: usize) -> u32 {
@@ -347,6 +375,55 @@ fn start(f: &mut Fused, v: Val, kind: Kind, level: u32, operands: usize) -> u32 
     f.groups.push(Group { kind, members: vec![v], level, operands });
     f.group[v as usize] = Some(g);
     g
+}
+
+/// Takes the map that makes `v` into a later one, `into`, where nothing else needs it. Only what
+/// differentiation made: it runs late anyway, but what a gradient is multiplied with mostly depends
+/// on less than that gradient does.
+fn absorb(ir: &Ir, f: &mut Fused, level: &mut [u32], v: Val, into: u32, pinned: &[bool]) {
+    let Some(from) = f.group[v as usize].filter(|&g| g != into) else { return };
+    let (old, new) = (&f.groups[from as usize], &f.groups[into as usize]);
+    let Some((&first, &to)) = old.members.first().zip(new.members.first()) else { return };
+    let alike = old.kind == Kind::Map
+        && old.level < new.level
+        && ir.shape(first) == ir.shape(to)
+        && ir.node(first).epoch == ir.node(to).epoch;
+    let only_here = |&m: &Val| {
+        let node = ir.node(m);
+        let inside = |&u: &Val| f.group[u as usize].is_some_and(|g| g == from || g == into);
+        let late = node.backward && !is_source(&node.op) && !pinned[m as usize];
+        late && !f.copied[m as usize] && f.users[m as usize].iter().all(inside)
+    };
+    // What one makes for the other is no operand any more, so this is at most the true number.
+    let fits = old.members.len() + new.members.len() <= MAX_MEMBERS
+        && old.operands + new.operands <= MAX_OPERANDS;
+    if !(alike && fits && old.members.iter().all(only_here)) {
+        return;
+    }
+    let (members, operands, at) = (old.members.clone(), old.operands, new.level);
+    for &m in &members {
+        f.group[m as usize] = Some(into);
+        level[m as usize] = at;
+    }
+    f.groups[from as usize].members.clear();
+    let group = &mut f.groups[into as usize];
+    group.operands += operands;
+    group.members.extend(members);
+    group.members.sort_unstable();
+}
+
+/// Drops groups without members.
+fn compact(f: &mut Fused) {
+    let mut number = 0u32;
+    let mut to = Vec::with_capacity(f.groups.len());
+    for group in &f.groups {
+        to.push(number);
+        number += u32::from(!group.members.is_empty());
+    }
+    f.groups.retain(|g| !g.members.is_empty());
+    for g in f.group.iter_mut().flatten() {
+        *g = to[*g as usize];
+    }
 }
 
 /// The map that an element-wise value can join: one that makes an operand of its, such that every

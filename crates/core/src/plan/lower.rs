@@ -47,6 +47,7 @@ pub(crate) struct Lowered {
     pub(crate) effects: Vec<Effect>,
 }
 
+mod attention;
 mod recurrent;
 
 struct Lower<'a> {
@@ -512,6 +513,8 @@ impl Lower<'_> {
                 let out = self.allocate(v);
                 Step::Rows { rows: *rows, outer, n, operands, out }
             }
+            Op::Attention(a) => return self.attention(v, *a, false),
+            Op::AttentionGrad(a) => return self.attention(v, *a, true),
             Op::Recurrent(steps) => return self.recurrent(v, *steps, false),
             Op::RecurrentGrad(steps) => return self.recurrent(v, *steps, true),
             Op::Unslice { axis, start, step } => {

@@ -8,6 +8,7 @@ use smallvec::smallvec;
 
 use super::expand::{Expanded, IrEffect};
 use super::ir::{Ir, IrNode, Val};
+use super::view;
 use crate::graph::dtype::DType;
 use crate::graph::scope::FastHash;
 use crate::graph::shape::Shape;
@@ -57,6 +58,7 @@ pub(crate) fn simplify(mut e: Expanded) -> Expanded {
         }
     }
     e.ir = out;
+    put_together(&mut e.ir);
     // Folding may have left nodes behind that nothing uses any more.
     sweep(e)
 }
@@ -91,6 +93,36 @@ fn roots(e: &Expanded, mut f: impl FnMut(Val)) {
         match effect {
             IrEffect::Update { grads, .. } => grads.iter().for_each(|&v| f(v)),
             IrEffect::Assign { value } => f(*value),
+        }
+    }
+}
+
+/// Parts of a value that are put together as they were are that value again.
+fn put_together(ir: &mut Ir) {
+    if !ir.nodes.iter().any(|n| matches!(n.op, Op::Concat { .. })) {
+        return;
+    }
+    let (views, copied) = view::views(ir);
+    for v in 0..ir.len() {
+        let node = &ir.nodes[v];
+        let Op::Concat { axis } = node.op else { continue };
+        let Some(&first) = node.inputs.first() else { continue };
+        let whole = views[first as usize];
+        let mut at = whole.offset;
+        let mut follows = whole.base != first && ir.shape(whole.base).numel() == node.shape.numel();
+        for &part in &node.inputs {
+            let view = views[part as usize];
+            follows &= !copied[part as usize]
+                && view.base == whole.base
+                && view.offset == at
+                && view.strides == whole.strides;
+            let size = ir.shape(part).dim(usize::from(axis)) as isize;
+            let step = size * whole.strides[usize::from(axis)];
+            at = usize::try_from(at as isize + step).unwrap_or(0);
+        }
+        if follows && whole.offset == 0 && whole.contiguous(&node.shape) {
+            let node = &mut ir.nodes[v];
+            (node.op, node.inputs) = (Op::Reshape, Operands::from_slice(&[whole.base]));
         }
     }
 }

@@ -121,6 +121,7 @@ pub(crate) fn name(step: &Step) -> &'static str {
         Step::Search { .. } => "search",
         Step::Gemm(_) => "gemm",
         Step::Conv { .. } => "conv",
+        Step::Attention(_) => "attention",
         Step::Recurrent { .. } => "recurrent",
         Step::Rows { .. } => "rows",
         Step::Copy { .. } => "copy",

@@ -22,6 +22,7 @@
 //! | `recurrent` | recurrent networks |
 //! | `rows` | softmax, cross-entropy and their gradients |
 
+mod attention;
 mod conv;
 mod elementwise;
 mod formulas;
@@ -105,6 +106,8 @@ pub(crate) fn eval(
         (Op::Conv(c), [a, b]) => conv::conv(c, a, b, out),
         (Op::Rows(rows), ins) => rows::rows(*rows, ins, out),
         (Op::Recurrent(steps), ins) => recurrent::forward(*steps, ins, out),
+        (Op::Attention(a), ins) => attention::forward(*a, ins, out),
+        (Op::AttentionGrad(a), ins) => attention::backward(*a, ins, out),
         (Op::RecurrentGrad(steps), ins) => recurrent::backward(*steps, ins, out),
 
         _ => Err(KernelError::Type("the reference executor does not evaluate this operation")),

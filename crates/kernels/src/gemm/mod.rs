@@ -13,6 +13,7 @@
 //! instruction for pairs (blocks of 512 pairs) and one without (that of f32). (Which of several NaN payloads comes out is not specified.)
 
 mod bf16;
+pub(crate) mod block;
 mod driver;
 mod kernels;
 pub(crate) mod pack;

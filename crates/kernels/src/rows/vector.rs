@@ -18,7 +18,7 @@ static MASKS: [u32; 2 * LANES] = {
 
 /// The first `count` lanes of `v`, and `fill` in the others.
 #[inline(always)]
-pub(super) fn first_lanes(v: V, count: usize, fill: f32) -> V {
+pub(crate) fn first_lanes(v: V, count: usize, fill: f32) -> V {
     let masks = MASKS.get(LANES - count.min(LANES)..).and_then(|m| m.first_chunk::<LANES>());
     let masks = masks.copied().unwrap_or_default();
     let fill = fill.to_bits();

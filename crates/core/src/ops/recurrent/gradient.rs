@@ -10,6 +10,7 @@ use super::{Cell, Steps};
 use crate::autodiff;
 use crate::error::Result;
 use crate::graph::shape::{MAX_RANK, Shape};
+use crate::ops::attention::gradient as attention;
 use crate::ops::{self, Binary, Meta, Op, Operands, Reduction, Ternary, Unary};
 use crate::plan::ir::{Ir, Val};
 
@@ -17,7 +18,7 @@ use crate::plan::ir::{Ir, Val};
 pub(crate) type Parts = Vec<(usize, Val)>;
 
 /// A part of a value of one axis, in another shape.
-fn part(ir: &mut Ir, x: Val, start: usize, shape: Shape) -> Val {
+pub(in crate::ops) fn part(ir: &mut Ir, x: Val, start: usize, shape: Shape) -> Val {
     let len = shape.numel();
     let piece = match ir.shape(x).numel() == len {
         true => x,
@@ -26,7 +27,7 @@ fn part(ir: &mut Ir, x: Val, start: usize, shape: Shape) -> Val {
     ir.reshape(piece, shape)
 }
 
-fn concat(ir: &mut Ir, parts: &[Val], axis: u8) -> Val {
+pub(in crate::ops) fn concat(ir: &mut Ir, parts: &[Val], axis: u8) -> Val {
     let Some(&first) = parts.first() else { return 0 };
     let sizes = parts.iter().map(|&p| ir.shape(p).dim(usize::from(axis))).sum();
     let shape = ir.shape(first).with(usize::from(axis), sizes);
@@ -41,7 +42,7 @@ fn turned(ir: &mut Ir, x: Val) -> Val {
 }
 
 /// The gradient of the visible part of a tape, from that of the tape.
-fn visible(ir: &mut Ir, g: Val, len: usize) -> Val {
+pub(in crate::ops) fn visible(ir: &mut Ir, g: Val, len: usize) -> Val {
     let node = ir.node(g);
     if let (Op::Unslice { axis: 0, start: 0, step: 1 }, &[x]) = (&node.op, node.inputs.as_slice())
         && ir.shape(x).numel() == len
@@ -57,6 +58,8 @@ pub(crate) fn all_at_once(ir: &mut Ir, v: Val, g: Val) -> Result<Option<Parts>> 
     Ok(match ir.node(v).op {
         Op::Recurrent(steps) => Some(forward(ir, steps, v, g)),
         Op::RecurrentGrad(steps) => Some(backward(ir, steps, v, g)?),
+        Op::Attention(a) => Some(attention::forward(ir, a, v, g)),
+        Op::AttentionGrad(a) => Some(attention::backward(ir, a, v, g)?),
         Op::CustomGrad => {
             let parts = ops::custom_gradient::vjp(ir, v, g);
             Some(parts.into_iter().enumerate().map(|(i, part)| (i + 1, part)).collect())
@@ -147,13 +150,13 @@ fn backward(ir: &mut Ir, steps: Steps, v: Val, g: Val) -> Result<Parts> {
 }
 
 /// The same value as a node of its own.
-fn alias(ir: &mut Ir, x: Val) -> Val {
+pub(in crate::ops) fn alias(ir: &mut Ir, x: Val) -> Val {
     let meta = Meta { shape: ir.shape(x), dtype: ir.dtype(x) };
     ir.add_node(Op::Reshape, smallvec![x], meta)
 }
 
 /// One axis of `len`; zeros if there is nothing.
-fn flat(ir: &mut Ir, x: Option<Val>, len: usize, like: Val) -> Val {
+pub(in crate::ops) fn flat(ir: &mut Ir, x: Option<Val>, len: usize, like: Val) -> Val {
     let shape = Shape::new(&[len]);
     match x {
         Some(x) => ir.reshape(x, shape),
@@ -165,7 +168,7 @@ fn flat(ir: &mut Ir, x: Option<Val>, len: usize, like: Val) -> Val {
 }
 
 /// The gradients of `y`, with its own, through the nodes from `start` on, for what is `wanted`.
-fn gradients(
+pub(in crate::ops) fn gradients(
     ir: &mut Ir,
     start: usize,
     y: Val,

@@ -6,7 +6,7 @@
 //! what the node cannot do (projections).
 
 mod composed;
-mod gradient;
+pub(in crate::ops) mod gradient;
 mod node;
 
 pub use gradus_kernels::recurrent::Cell;

@@ -1,0 +1,144 @@
+//! Products of small blocks for kernels that are made of several: the tile kernels on operands that
+//! the caller packed and keeps in the cache, on the thread that asks.
+//!
+//! Each element is one chain of fused multiply-adds in order of k, so the bits are those of
+//! [`gemm`](super::gemm()) for up to [`KB`](super::driver::KB) steps.
+
+use super::driver::KB;
+use super::kernels::{self, Kernels};
+use super::pack::Pack;
+use super::tile::{End, Tile};
+
+/// Steps of k that a block may have.
+pub(crate) const STEPS: usize = KB;
+
+/// The kernels that blocks are computed with.
+#[derive(Clone, Copy)]
+pub(crate) struct Blocks {
+    kernels: &'static Kernels,
+}
+
+/// A packed right operand, `[k, n]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Panels {
+    at: *const f32,
+    k: usize,
+    n: usize,
+}
+
+/// A left operand where it is: element (i, k) is at `i * row + k * col`.
+#[derive(Clone, Copy)]
+pub(crate) struct Left {
+    pub(crate) at: *const f32,
+    pub(crate) row: usize,
+    pub(crate) col: usize,
+}
+
+/// Where sums go, and whether they are added to what is there.
+#[derive(Clone, Copy)]
+pub(crate) struct Into {
+    pub(crate) at: *mut f32,
+    pub(crate) row: usize,
+    pub(crate) add: bool,
+}
+
+impl Blocks {
+    /// Those of the level in use.
+    pub(crate) fn active() -> Blocks {
+        // Of the largest tiles: panels of all operands look alike.
+        Blocks { kernels: kernels::of(crate::isa::active(), 64, 64) }
+    }
+
+    /// Columns of a panel of `n` columns; the last one may have fewer.
+    fn width(&self, n: usize) -> usize {
+        let vectors = n.div_ceil(self.kernels.lanes);
+        vectors.div_ceil(vectors.div_ceil(self.kernels.vectors).max(1)) * self.kernels.lanes
+    }
+
+    /// Elements that a packed `[k, n]` takes.
+    pub(crate) fn room(&self, k: usize, n: usize) -> usize {
+        n.next_multiple_of(self.kernels.lanes) * k
+    }
+
+    /// Packs a right operand: element (k, j) is at `k * step + j * across` of `from`.
+    ///
+    /// # Safety
+    /// The source can be read, and [`Blocks::room`] elements be written at `to`.
+    pub(crate) unsafe fn pack(
+        &self,
+        from: *const f32,
+        (step, across): (usize, usize),
+        (k, n): (usize, usize),
+        to: *mut f32,
+    ) -> Panels {
+        let width = self.width(n);
+        for first in (0..n).step_by(width.max(1)) {
+            let count = width.min(n - first);
+            let pack = Pack {
+                src: from.wrapping_add(first * across),
+                step,
+                across,
+                k,
+                count,
+                width: count.next_multiple_of(self.kernels.lanes),
+                dst: to.wrapping_add(first * k),
+                repeat: 1,
+                apart: 0,
+            };
+            // SAFETY: the caller's promise; panels lie one after another.
+            unsafe { (self.kernels.panel)(&pack) };
+        }
+        Panels { at: to, k, n }
+    }
+
+    /// The first `m` rows of the left operand times the first `k` rows and `n` columns of the right
+    /// one; `k` is at most [`STEPS`].
+    ///
+    /// # Safety
+    /// The operands can be read and the result written, and it overlaps neither.
+    pub(crate) unsafe fn product(
+        &self,
+        left: Left,
+        right: &Panels,
+        (m, k, n): (usize, usize, usize),
+        into: Into,
+    ) {
+        let (lanes, rows) = (self.kernels.lanes, self.kernels.rows);
+        let width = self.width(right.n);
+        let slivers = m.div_ceil(rows).max(1);
+        let (base, more) = (m / slivers, m % slivers);
+        for first in (0..n).step_by(width.max(1)) {
+            let whole = width.min(right.n - first).next_multiple_of(lanes);
+            let columns = width.min(n - first);
+            let vectors = columns.div_ceil(lanes);
+            let mut i = 0;
+            for sliver in 0..slivers {
+                let count = base + usize::from(sliver < more);
+                if count == 0 {
+                    return;
+                }
+                let tile = Tile {
+                    k,
+                    a: left.at.wrapping_add(i * left.row),
+                    a_row: left.row,
+                    a_col: left.col,
+                    b: right.at.wrapping_add(first * right.k),
+                    b_row: whole,
+                    b_col: 1,
+                    tail: (columns - 1) % lanes + 1,
+                    padded: true,
+                    stream: false,
+                    total: std::ptr::null(),
+                    total_row: 0,
+                    c: into.at.wrapping_add(i * into.row + first),
+                    c_row: into.row,
+                    end: End { accumulate: into.add, ..End::NOTHING },
+                };
+                let table = &self.kernels.tables.tiles[(count - 1) & 7];
+                // SAFETY: the caller's promise; the kernel is the one for these rows and registers.
+                unsafe { (table[(vectors - 1) & 7])(&tile) };
+                i += count;
+            }
+        }
+    }
+}
