@@ -50,6 +50,33 @@ fn a_loss_is_computed_inside_its_reduction() {
 }
 
 #[test]
+fn heads_of_one_projection_are_read_and_written_where_they_are() {
+    use gradus_core::ops::attention::Attention;
+    let (x, w) = (normal([12, 8], 1).with_grad(), normal([24, 8], 2).with_grad());
+    let all = x.reshape([2, 6, 8]).linear(&w, None);
+    let part = |i: usize| all.narrow(-1, i * 8, 8).reshape([2, 6, 2, 4]).transpose(1, 2);
+    let options = Attention { is_causal: true, ..Attention::default() };
+    let y = part(0).scaled_dot_product_attention_with(&part(1), &part(2), options);
+    let y = y.transpose(1, 2).reshape([2, 6, 8]);
+    assert_eq!(steps(&y), ["gemm", "attention"]);
+    let names = steps(&(&y * &y).sum().grad(&w).unwrap());
+    // The gradient of the weight lies as the weight does.
+    let names: Vec<&str> =
+        names.iter().map(String::as_str).filter(|n| !matches!(*n, "map" | "reduce")).collect();
+    assert_eq!(names, ["gemm", "attention", "attention", "gemm"]);
+}
+
+#[test]
+fn the_gradient_of_an_activation_is_one_map() {
+    let (x, w) = (normal([6, 4], 1), normal([5, 4], 2).with_grad());
+    let hidden = x.linear(&w, None);
+    let y = hidden.gelu().matmul(normal([5, 3], 3));
+    let names = steps(&(&y * &y).sum().grad(&w).unwrap());
+    // Two products, gelu, the loss and its gradient; the way back, the map, the weight's gradient.
+    assert_eq!(names, ["gemm", "map", "gemm", "map", "reduce", "map", "gemm", "map", "gemm"]);
+}
+
+#[test]
 fn transposes_slices_and_broadcasts_are_not_copied() {
     let (x, y) = (normal([6, 4], 1), normal([6, 4], 2));
     assert_eq!(steps(&x.t().matmul(&y)), ["gemm"]);

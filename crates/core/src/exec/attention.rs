@@ -24,9 +24,7 @@ fn strides<const N: usize>(x: &Strided) -> [usize; N] {
 
 pub(super) fn run(run: &Run<'_>, step: &AttentionStep) -> Result<(), KernelError> {
     let heads = step.heads;
-    let operand = |x: &Strided| {
-        window(run, x).map(|mem| Operand { mem, strides: strides(x) })
-    };
+    let operand = |x: &Strided| window(run, x).map(|mem| Operand { mem, strides: strides(x) });
     let [q, k, v] = &step.operands;
     let (q, k, v) = (operand(q)?, operand(k)?, operand(v)?);
     let mask = match &step.mask {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use crate::backend::{Effect, Loc, Step};
+use crate::backend::{Effect, Loc, Step, Strided};
 use crate::plan::Plan;
 
 /// One step of a plan, over all its runs.
@@ -165,6 +165,16 @@ fn flops(step: &Step) -> f64 {
     match step {
         Step::Gemm(g) => 2.0 * product(&[g.batch, g.m, g.k, g.n]),
         Step::Conv { geometry, .. } => 2.0 * geometry.work() as f64,
+        Step::Attention(a) => {
+            let h = a.heads;
+            let widths = match a.backward {
+                Some(_) => 3 * h.size + 2 * h.out,
+                None => h.size + h.out,
+            };
+            let all = 2.0 * product(&[h.batch, h.heads, h.queries, h.keys, widths]);
+            // Of what nobody sees, next to nothing is computed.
+            if h.causal { all / 2.0 } else { all }
+        }
         Step::Recurrent { walk, .. } => {
             let gates = walk.cell.gates();
             2.0 * product(&[walk.time, walk.batch, walk.hidden, walk.hidden, gates])
@@ -197,6 +207,12 @@ fn bytes(step: &Step) -> f64 {
             bias + (g.batch * (g.m * g.k + g.k * g.n) * g.out.dtype.size()) as f64
         }
         Step::Conv { a, b, .. } => size(a) + size(b),
+        Step::Attention(a) => {
+            let strided = |x: &Strided| (x.shape.numel() * x.dtype.size()) as f64;
+            let mask = a.mask.as_ref().map_or(0.0, strided);
+            let more: f64 = a.backward.iter().flatten().map(size).sum();
+            a.operands.iter().map(strided).sum::<f64>() + mask + more
+        }
         Step::Copy { from, .. } => (from.shape.numel() * from.dtype.size()) as f64,
         Step::Unslice { from, .. } => size(from),
         Step::Concat { parts, .. } => parts.iter().map(|(l, _)| size(l)).sum(),

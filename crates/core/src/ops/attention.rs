@@ -1,8 +1,10 @@
 //! Attention: rows of values, weighed by how well queries and keys go together.
 //!
-//! It is all in `attend`, made of two batched products and a softmax of rows, so that a kernel of
-//! its own can take its place. What is masked, and what a row without any key gives, is decided on
-//! the mask before it meets the scores: the mask is mostly much smaller.
+//! In `node` it is one node, whose kernels compute the scores block by block and keep none of them;
+//! `gradient` has its gradients. `composed` is two batched products and a softmax of rows: for the
+//! weights, and for what the node cannot do (dropout that draws, a mask that is learned, types and
+//! batch axes that differ). There, what is masked, and what a row without any key gives, is decided
+//! on the mask before it meets the scores: the mask is mostly much smaller.
 
 pub(in crate::ops) mod gradient;
 mod node;
@@ -142,13 +144,7 @@ fn scale(q: &Tensor, options: &Attention<'_>) -> f64 {
 
 /// The result. Operands are checked.
 #[track_caller]
-fn attend(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    heads: &Heads,
-    options: &Attention<'_>,
-) -> Tensor {
+fn attend(q: &Tensor, k: &Tensor, v: &Tensor, heads: &Heads, options: &Attention<'_>) -> Tensor {
     match node::fits(q, k, v, options) {
         Some(shapes) => node::run([q, k, v], shapes, heads, scale(q, options), options),
         None => composed(q, k, v, heads, options).0,

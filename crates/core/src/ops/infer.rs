@@ -304,9 +304,7 @@ fn structured(op: &Op, ins: &[Meta], given: Option<Shape>) -> Result<Meta> {
         (Op::Pool { kind, .. }, ins) => super::pool::infer(op, *kind, ins, given_shape()?),
         (Op::Rows(rows), ins) => rows_rule(op, *rows, ins),
         (Op::Attention(a), [q, k, v, ..]) => super::attention::tape(*a, [q, k, v]),
-        (Op::AttentionGrad(a), [_, _, q, k, v, ..]) => {
-            super::attention::gradients(*a, [q, k, v])
-        }
+        (Op::AttentionGrad(a), [_, _, q, k, v, ..]) => super::attention::gradients(*a, [q, k, v]),
         (Op::Recurrent(steps), [gates, ..]) => super::recurrent::tape(*steps, *gates),
         (Op::RecurrentGrad(steps), [_, _, gates, ..]) => {
             super::recurrent::gradients(*steps, *gates)

@@ -20,9 +20,8 @@ struct Given {
 
 impl Given {
     fn new(a: Attended, ins: &[&Array]) -> Result<Given> {
-        let (&[q, k, v], rest) = ins
-            .split_first_chunk::<3>()
-            .ok_or(KernelError::Bounds("the operands of attention"))?;
+        let (&[q, k, v], rest) =
+            ins.split_first_chunk::<3>().ok_or(KernelError::Bounds("the operands of attention"))?;
         let heads = a.heads(q.shape(), k.shape(), v.shape());
         let mask = match rest.first() {
             Some(mask) if mask.dtype() == crate::DType::Bool => {
@@ -142,8 +141,7 @@ pub(super) fn backward(a: Attended, ins: &[&Array], out: Meta) -> Result<Array> 
         let (_, _, weights) = given.weights(sample, head, query);
         let dy = line(&g, (sample * h.queries + query) * h.heads + head, h.out);
         let keys = given.keys(sample, head);
-        let dp: Vec<f64> =
-            (0..h.keys).map(|j| dot(dy, line(&given.v, keys + j, h.out))).collect();
+        let dp: Vec<f64> = (0..h.keys).map(|j| dot(dy, line(&given.v, keys + j, h.out))).collect();
         let mean = dot(&weights, &dp);
         let row = given.row(sample, head, query);
         for (j, (&p, d)) in weights.iter().zip(&dp).enumerate() {

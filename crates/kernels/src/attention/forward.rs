@@ -100,18 +100,8 @@ unsafe fn run(args: &Forward<'_>, sample: usize, head: usize, rows: std::ops::Ra
                     let into = Into { at: scores, row, add: false };
                     blocks.product(left, &keys, (count, h.size, limit), into);
                     let (causal, scale) = (h.causal, h.scale);
-                    let block = Block {
-                        scores,
-                        row,
-                        first,
-                        count,
-                        key,
-                        limit,
-                        causal,
-                        scale,
-                        seen,
-                        stats,
-                    };
+                    let block =
+                        Block { scores, row, first, count, key, limit, causal, scale, seen, stats };
                     let total = y.add(first * apart);
                     soft::soften(block, key == 0, total, apart, h.out);
                     let left = Left { at: scores, row, col: 1 };

@@ -118,7 +118,13 @@ unsafe fn scores(b: &Block, r: usize, i: usize, count: usize) -> V {
 ///
 /// # Safety
 /// The block's pointers are good, and `total` for rows of `width` that are `total_row` apart.
-pub(super) unsafe fn soften(b: Block, start: bool, total: *mut f32, total_row: usize, width: usize) {
+pub(super) unsafe fn soften(
+    b: Block,
+    start: bool,
+    total: *mut f32,
+    total_row: usize,
+    width: usize,
+) {
     soften_at(b, start, total, total_row, width);
 }
 
@@ -175,7 +181,8 @@ fn soften_body<const FMA: bool>(
             if start {
                 *stats.add(1) = now;
             } else {
-                let less = if was == f32::NEG_INFINITY { 0.0 } else { vmath::exp::<FMA>(was - from) };
+                let less =
+                    if was == f32::NEG_INFINITY { 0.0 } else { vmath::exp::<FMA>(was - from) };
                 *stats.add(1) = sum * less + now;
                 if less != 1.0 {
                     let total = total.add(r * total_row);

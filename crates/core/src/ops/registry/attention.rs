@@ -139,6 +139,36 @@ fn samples() -> Vec<Sample> {
                 )
             },
         ),
+        Sample::new(
+            "weights that share a head of keys",
+            qkv(&[2, 2, 3], &[1, 3, 3], &[1, 3, 3]),
+            |v| {
+                let (y, weights) = v[0].attention_with_weights(&v[1], &v[2], Attention::default());
+                y + weights
+            },
+        ),
+        Sample::new("one projection", vec![any(&[2, 6, 18], 1)], |v| {
+            // Queries, keys and values of three heads side by side, as in a transformer.
+            let part =
+                |i: usize| v[0].narrow(-1, i * 6, 6).reshape_to([2, 6, 3, 2]).transpose(1, 2);
+            let options = Attention { is_causal: true, ..Attention::default() };
+            let y = part(0).scaled_dot_product_attention_with(&part(1), &part(2), options);
+            y.transpose(1, 2).reshape_to([2, 6, 6])
+        }),
+        Sample::new("a tensor with itself", vec![any(&[2, 5, 3], 1)], |v| {
+            v[0].scaled_dot_product_attention(&v[0], &v[0])
+        }),
+        Sample::new("turned operands", qkv(&[3, 4], &[3, 5], &[2, 5]), |v| {
+            v[0].t().scaled_dot_product_attention(&v[1].t(), &v[2].t())
+        }),
+        Sample::new("more keys than a block", qkv(&[2, 2], &[300, 2], &[300, 2]), |v| {
+            with(v, Attention::default())
+        }),
+        Sample::new(
+            "a mask a key",
+            and(qkv(&[2, 2, 3, 2], &[2, 2, 4, 2], &[2, 2, 4, 2]), truth(&[3, 1], 4)),
+            |v| masked(v, false),
+        ),
         Sample::new("weights", qkv(&[3, 4], &[5, 4], &[5, 4]), |v| {
             v[0].attention_with_weights(&v[1], &v[2], Attention::default()).1
         }),
