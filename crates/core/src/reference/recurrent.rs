@@ -136,7 +136,6 @@ pub(super) fn forward(steps: Steps, ins: &[&Array], out: Meta) -> Result<Array> 
     let walk = g.walk;
     let n = walk.hidden;
     let mut tape = vec![0.0; walk.tape()];
-    let memories = if walk.cell == Cell::Lstm { walk.states() } else { 0 };
     for sample in 0..walk.batch {
         for (i, units) in way(&g, sample).iter().enumerate().skip(1) {
             let t = g.step(i - 1);
@@ -149,9 +148,8 @@ pub(super) fn forward(steps: Steps, ins: &[&Array], out: Meta) -> Result<Array> 
                     put(&mut tape, walk.visible() + at, unit.c);
                 }
                 if matches!(walk.cell, Cell::Lstm | Cell::Gru) {
-                    let row = walk.visible() + memories + (t * walk.batch + sample) * 4 * n;
                     for (k, &x) in unit.kept.iter().enumerate() {
-                        put(&mut tape, row + k * n + u, x);
+                        put(&mut tape, walk.kept_at(t, sample, k, u), x);
                     }
                 }
             }

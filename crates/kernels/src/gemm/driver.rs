@@ -59,7 +59,7 @@ pub(super) struct Job<'a> {
 }
 
 /// `total` things in `count` parts that differ by at most one: start and length of part `i`.
-fn part(total: usize, count: usize, i: usize) -> (usize, usize) {
+pub(super) fn part(total: usize, count: usize, i: usize) -> (usize, usize) {
     let (base, more) = (total / count, total % count);
     (i * base + i.min(more), base + usize::from(i < more))
 }

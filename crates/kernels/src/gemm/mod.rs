@@ -20,6 +20,7 @@ pub(crate) mod pack;
 #[cfg(not(target_arch = "x86_64"))]
 mod plain;
 pub(crate) mod simd;
+pub(crate) mod strip;
 mod tile;
 mod whole;
 mod wide;

@@ -1,11 +1,10 @@
 //! The backward pass: gradients of the gates and of the first state, from the last step on.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
+use super::parts::{self, Part};
+use super::ready::{Given, Ready};
 use super::units::{Back, back};
-use super::{Cell, Walk, check, counts, lengths, pack, product};
-use crate::memory::{KernelError, Mem, Shared, Ty};
-use crate::pool;
+use super::{Cell, Walk};
+use crate::memory::{KernelError, Mem};
 
 /// A backward pass. An operand that the cell does not have is left out.
 #[derive(Clone, Copy, Debug)]
@@ -35,137 +34,110 @@ pub struct Backward<'a> {
 /// # Errors
 /// [`KernelError`] for windows that do not fit.
 pub fn backward(args: &Backward<'_>) -> Result<(), KernelError> {
-    let walk = args.walk;
-    let Walk { cell, time, batch, hidden, .. } = walk;
-    let width = cell.gates() * hidden;
-    let missing = KernelError::Bounds("an operand of a recurrent network is missing");
-    let c0 = if cell == Cell::Lstm { args.c0.ok_or(missing)? } else { args.h0 };
-    let read = [
-        (args.tape, walk.tape()),
-        (args.g, walk.visible()),
-        (args.weight, width * hidden),
-        (args.h0, walk.state()),
-        (c0, walk.state()),
-    ];
-    check(&read, &[(args.out, walk.gradients()), (args.work, walk.work())])?;
-    if args.lengths.is_some_and(|l| l.overlaps(&args.out) || l.overlaps(&args.work)) {
-        return Err(KernelError::Overlap("a recurrent network"));
-    }
-    // SAFETY: nothing that is written overlaps them.
-    let lengths = unsafe { lengths(args.lengths, batch) }?;
-    if walk.state() == 0 || time == 0 {
-        return Ok(());
-    }
-    let packed = args.work.slice(0, width * hidden);
-    let packed = packed.ok_or(KernelError::Bounds("a recurrent network"))?;
-    // SAFETY: the work memory overlaps nothing, and nobody else uses it here.
-    let windows = unsafe { (args.weight.slice_of::<f32>(), packed.slice_of_mut::<f32>()) };
-    let (Some(weight), Some(to)) = windows else {
-        return Err(KernelError::Type("a recurrent network"));
-    };
-    pack(weight, (width, hidden), (hidden, 1), to);
-    let failed = AtomicBool::new(false);
-    // SAFETY: pieces write the places of different samples.
-    let shared = unsafe { Shared::new((*args, c0)) };
-    pool::run(batch.div_ceil(walk.rows()), walk.cost(), &|piece| {
-        let (args, c0) = shared.get();
-        let first = piece * walk.rows();
-        let rows = walk.rows().min(batch - first);
-        // SAFETY: all windows have the lengths that were checked, and these samples are this
-        // piece's.
-        if unsafe { run(args, *c0, lengths, first, rows) }.is_err() {
-            failed.store(true, Ordering::Relaxed);
-        }
-    })?;
-    match failed.into_inner() {
-        true => Err(KernelError::Bounds("a recurrent network")),
-        false => Ok(()),
-    }
+    let &Backward { walk, tape, g, weight, h0, c0, lengths, out, work } = args;
+    let read = [(tape, walk.tape()), (g, walk.visible())];
+    let made = (out, walk.gradients());
+    let given = Given { walk, weight, h0, c0, lengths, tape, work, read: &read, made };
+    let Some(ready) = given.ready(true)? else { return Ok(()) };
+    let pass = Pass { ready, g: g.ptr(), out: out.ptr() };
+    // One more than there are steps: the last product gives the gradient of the first state.
+    // SAFETY: the windows were checked, and nobody else has these samples and units.
+    Ok(parts::run(walk, walk.time + 1, &|i, part| unsafe { pass.step(i, part) })?)
 }
 
-/// Some samples over all steps.
-///
-/// # Safety
-/// The windows have their lengths, and nobody else writes the places of these samples.
-unsafe fn run(
-    args: &Backward<'_>,
-    c0: Mem<'_>,
-    lengths: Option<&[i64]>,
-    first: usize,
-    rows: usize,
-) -> Result<(), KernelError> {
-    let walk = args.walk;
-    let Walk { cell, batch, hidden, .. } = walk;
-    let (width, states) = (cell.gates() * hidden, walk.states());
-    // SAFETY: all places are inside the windows, by the sizes of the walk.
-    unsafe {
-        let (tape, out) = (args.tape.ptr::<f32>().cast_const(), args.out.ptr::<f32>());
-        let g = args.g.ptr::<f32>().cast_const();
-        let work = args.work.ptr::<f32>();
-        let packed = Mem::from_raw(work.cast(), width * hidden, Ty::F32, false);
-        let size = rows * hidden;
-        let room = work.add(width * hidden + 2 * first * hidden);
-        let (dh, dc) = (room, room.add(size));
-        let carried = Mem::from_raw(dh.cast(), size, Ty::F32, true);
-        dh.write_bytes(0, size);
-        if cell == Cell::Lstm {
-            dc.copy_from_nonoverlapping(g.add(states + first * hidden), size);
-        }
-        // Behind the gradients of the gates and of the first state.
-        let own = if cell == Cell::Gru { walk.gates() + walk.state() } else { 0 };
-        for i in (0..walk.time).rev() {
-            let t = walk.step(i);
-            let (h0, before) = match i {
-                0 => (args.h0.ptr::<f32>().cast_const(), c0.ptr::<f32>().cast_const()),
-                _ => {
-                    let t = walk.step(i - 1);
-                    (
-                        tape.add(t * walk.state()),
-                        tape.add(if cell == Cell::Lstm { walk.memory(t) } else { 0 }),
-                    )
-                }
-            };
-            for row in 0..rows {
-                let sample = first + row;
-                let at = sample * hidden;
-                let gates = out.add((t * batch + sample) * width);
-                let own = out.add(own + (t * batch + sample) * width);
-                let g = g.add(t * walk.state() + at);
-                let dh = dh.add(row * hidden);
-                if !counts(lengths, sample, t) {
-                    // The state passed through.
-                    for k in 0..hidden {
-                        *dh.add(k) += *g.add(k);
-                    }
-                    gates.write_bytes(0, width);
-                    own.write_bytes(0, width);
-                    continue;
-                }
-                let memory = if cell == Cell::Lstm { walk.memory(t) } else { 0 };
-                let step = Back {
-                    hidden,
-                    g,
-                    dh,
-                    dc: dc.add(row * hidden),
-                    h0: h0.add(at),
-                    c0: before.add(at),
-                    h: tape.add(t * walk.state() + at),
-                    c: tape.add(memory + at),
-                    kept: tape.add(walk.kept(t) + sample * cell.kept() * hidden),
-                    gates,
-                    own,
-                };
-                back(cell, step);
+/// Samples by which memory is asked for in advance.
+const NEXT: usize = 4;
+
+struct Pass<'a> {
+    ready: Ready<'a>,
+    g: *const f32,
+    out: *mut f32,
+}
+
+// SAFETY: see `Ready`.
+unsafe impl Sync for Pass<'_> {}
+
+impl Pass<'_> {
+    /// The gradients of the gates of step `t`.
+    fn gates(&self, t: usize) -> *mut f32 {
+        let Walk { cell, batch, hidden, .. } = self.ready.walk;
+        self.out.wrapping_add(t * batch * cell.gates() * hidden)
+    }
+
+    /// The gradients of what the state brings to the gates of step `t`.
+    fn own(&self, t: usize) -> *mut f32 {
+        let walk = self.ready.walk;
+        let behind = if walk.cell == Cell::Gru { walk.gates() + walk.state() } else { 0 };
+        self.gates(t).wrapping_add(behind)
+    }
+
+    /// Step number `i` from the end of some samples and units: what the step after it sends back,
+    /// then the units. What goes on to the step before is where the gradient of the first state
+    /// will be.
+    ///
+    /// # Safety
+    /// The windows have their lengths, nobody else writes the places of this part, and the gradients
+    /// of the gates of the step after are there.
+    unsafe fn step(&self, i: usize, part: &Part) {
+        let ready = &self.ready;
+        let walk = ready.walk;
+        let Walk { cell, hidden, time, .. } = walk;
+        let width = cell.gates() * hidden;
+        let (first, count, units) = (part.samples.start, part.samples.len(), part.units.len());
+        let dh = self.out.wrapping_add(walk.gates() + part.units.start);
+        let dc = dh.wrapping_add(walk.state());
+        let left = time.checked_sub(i + 1);
+        let block = |left: usize, sample: usize| {
+            let (t, (h0, c0)) = (walk.step(left), ready.before(left));
+            let row = sample * hidden;
+            let at = row + part.units.start;
+            let gates = sample * width + part.units.start;
+            Back {
+                units,
+                hidden,
+                g: self.g.wrapping_add(t * walk.state() + at),
+                dh: dh.wrapping_add(row),
+                dc: dc.wrapping_add(row),
+                h0: h0.wrapping_add(at),
+                c0: c0.wrapping_add(at),
+                h: ready.states(t).wrapping_add(at),
+                c: ready.memories(t).wrapping_add(at),
+                kept: ready.kept(t, sample, &part.units),
+                gates: self.gates(t).wrapping_add(gates),
+                own: self.own(t).wrapping_add(gates),
             }
-            let from = out.add(own + (t * batch + first) * width);
-            let from = Mem::from_raw(from.cast(), rows * width, Ty::F32, false);
-            product(from, (rows, width, hidden), packed, carried, true)?;
+        };
+        if i > 0 {
+            let a = (self.own(walk.step(time - i)).cast_const().wrapping_add(first * width), width);
+            let c = (dh.wrapping_add(first * hidden), hidden);
+            let units = (1, &part.units);
+            // SAFETY: the states' gradients are no part of the gates'.
+            unsafe { parts::product((count, width), a, ready.packed, units, c, true) };
         }
-        let to = out.add(walk.gates() + first * hidden);
-        to.copy_from_nonoverlapping(dh, size);
-        if cell == Cell::Lstm {
-            to.add(walk.state()).copy_from_nonoverlapping(dc, size);
+        let Some(left) = left else { return };
+        let t = walk.step(left);
+        for sample in part.samples.clone() {
+            // What is written is not in the nearest cache, and a store that has to wait for its line
+            // keeps all others behind it waiting.
+            if sample + NEXT < part.samples.end {
+                block(left, sample + NEXT).fetch(cell);
+            }
+            let step = block(left, sample);
+            // SAFETY: all places are inside the windows, by the sizes of the walk.
+            unsafe {
+                if i == 0 {
+                    step.dh.write_bytes(0, units);
+                    if cell == Cell::Lstm {
+                        let at = walk.states() + sample * hidden + part.units.start;
+                        let from = self.g.wrapping_add(at);
+                        step.dc.copy_from_nonoverlapping(from, units);
+                    }
+                }
+                match ready.counts(sample, t) {
+                    true => back(cell, step),
+                    false => step.pass(cell),
+                }
+            }
         }
     }
-    Ok(())
 }

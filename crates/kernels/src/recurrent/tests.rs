@@ -1,6 +1,7 @@
 //! The passes against formulas written out, and windows that do not fit.
 
 use super::*;
+use crate::memory::Mem;
 
 fn numbers(len: usize, seed: u32) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
@@ -98,6 +99,74 @@ fn every_number_of_a_tape_is_written() {
             assert!((out[walk.gates()] - sum).abs() < 1e-6);
         }
     }
+}
+
+/// Tape and gradients of some samples of `[time, batch, ..]` operands.
+fn of_samples(walk: Walk, samples: usize) -> (Vec<f32>, Vec<f32>) {
+    let width = walk.cell.gates() * walk.hidden;
+    let some = |all: Vec<f32>, row: usize| -> Vec<f32> {
+        let of_step = |step: &[f32]| step[..samples * row].to_vec();
+        all.chunks_exact(walk.batch * row).flat_map(of_step).collect()
+    };
+    let n = walk.hidden;
+    let gates = some(numbers(walk.gates(), 1), width);
+    let (h0, c0) = (some(numbers(walk.state(), 3), n), some(numbers(walk.state(), 4), n));
+    let g = some(numbers(walk.visible(), 6), n);
+    let (weight, bias) = (numbers(width * n, 2), numbers(width, 5));
+    let walk = Walk { batch: samples, ..walk };
+    let (mut tape, mut work) = (vec![f32::NAN; walk.tape()], vec![f32::NAN; walk.work()]);
+    let args = Forward {
+        walk,
+        gates: Mem::read(&gates),
+        weight: Mem::read(&weight),
+        h0: Mem::read(&h0),
+        c0: Some(Mem::read(&c0)),
+        bias: Some(Mem::read(&bias)),
+        lengths: None,
+        tape: Mem::write(&mut tape),
+        work: Mem::write(&mut work),
+    };
+    assert_eq!(forward(&args), Ok(()));
+    let mut out = vec![f32::NAN; walk.gradients()];
+    let args = Backward {
+        walk,
+        tape: Mem::read(&tape),
+        g: Mem::read(&g),
+        weight: Mem::read(&weight),
+        h0: Mem::read(&h0),
+        c0: Some(Mem::read(&c0)),
+        lengths: None,
+        out: Mem::write(&mut out),
+        work: Mem::write(&mut work),
+    };
+    assert_eq!(backward(&args), Ok(()));
+    (tape, out)
+}
+
+/// How the work is cut depends on the sizes, and which threads do it on nothing; the bits of a
+/// sample on neither.
+#[test]
+fn cuts_change_no_bit() {
+    let threads = crate::pool::threads();
+    for cell in [Cell::Tanh, Cell::Relu, Cell::Lstm, Cell::Gru] {
+        for (hidden, reverse) in [(33, false), (140, true)] {
+            let walk = Walk { cell, reverse, time: 3, batch: 67, hidden };
+            crate::pool::set_threads(3);
+            let (tape, out) = of_samples(walk, walk.batch);
+            crate::pool::set_threads(1);
+            assert_eq!(of_samples(walk, walk.batch), (tape.clone(), out.clone()), "{cell:?}");
+            for samples in [1, 2, 9] {
+                let (some, back) = of_samples(walk, samples);
+                for t in 0..walk.time {
+                    let len = samples * hidden;
+                    assert_eq!(some[t * len..][..len], tape[t * walk.state()..][..len], "{cell:?}");
+                    let (row, len) = (walk.gates() / walk.time, len * cell.gates());
+                    assert_eq!(back[t * len..][..len], out[t * row..][..len], "{cell:?}");
+                }
+            }
+        }
+    }
+    crate::pool::set_threads(threads);
 }
 
 #[test]
