@@ -68,7 +68,7 @@ struct Model {
 }
 
 #[test]
-fn a_steady_step_of_an_lstm_hardly_allocates() {
+fn a_steady_step_of_an_lstm_allocates_nothing() {
     let set = |name| std::env::var(name).is_ok_and(|v| v == "1");
     if set("GRADUS_CHECK") || set("GRADUS_EAGER") {
         return; // these modes are for finding bugs, not for speed
@@ -89,6 +89,6 @@ fn a_steady_step_of_an_lstm_hardly_allocates() {
     let mut count = || allocation_counter::measure(|| (0..20).for_each(|_| one())).count_total;
     let counts = [count(), count(), count()];
     assert_eq!(plan_cache().misses, misses, "every step has the same plan");
-    // Six small lists a step for two layers of two directions, whatever the time; none is the aim.
-    assert!(counts.iter().min() <= Some(&120), "allocations in 20 steps: {counts:?}");
+    // A table that grows once is not a steady cost, so the best of three counts.
+    assert_eq!(counts.iter().min(), Some(&0), "allocations in 20 steps: {counts:?}");
 }

@@ -437,7 +437,7 @@ impl Recorder {
         side: Side,
         place: &'static Location<'static>,
     ) -> Slot {
-        let mut metas = smallvec::SmallVec::<[Meta; 3]>::new();
+        let mut metas = smallvec::SmallVec::<[Meta; 8]>::new();
         let mut grad = false;
         for &input in &inputs {
             let node = self.node(input);
@@ -613,7 +613,9 @@ pub(crate) fn record(
     place: &'static Location<'static>,
 ) -> Tensor {
     let (tensor, eager) = with(|r| {
-        let slots = inputs.iter().map(|t| t.slot()).collect();
+        let long = inputs.len() > Operands::<Slot>::new().inline_size();
+        let mut slots = if long { r.spare_lists.pop() } else { None }.unwrap_or_default();
+        slots.extend(inputs.iter().map(|t| t.slot()));
         let slot = r.record(op, slots, given, side, place);
         (r.handle(slot), super::flush::runs_eagerly(r, slot))
     });

@@ -308,7 +308,7 @@ impl Tensor {
     #[track_caller]
     #[inline]
     pub(crate) fn apply(&self, op: Op, others: &[&Tensor], given: Option<Shape>) -> Tensor {
-        let mut inputs = smallvec::SmallVec::<[&Tensor; 4]>::new();
+        let mut inputs = smallvec::SmallVec::<[&Tensor; 8]>::new();
         inputs.push(self);
         inputs.extend(others.iter().copied());
         recorder::record(op, &inputs, given, Side::None, Location::caller())
