@@ -236,6 +236,34 @@ impl Array {
         }
     }
 
+    /// `count` slices along the first axis from `start` on, shared: no element is copied.
+    ///
+    /// # Errors
+    /// [`Code::Index`] when there are not so many; [`Code::Shape`] without a first axis.
+    ///
+    /// ```
+    /// use gradus_core::Array;
+    /// let a = Array::new([3, 2], &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+    /// assert_eq!(a.rows(1, 2)?.as_slice::<f32>()?, [3.0, 4.0, 5.0, 6.0]);
+    /// assert!(a.rows(2, 2).is_err());
+    /// # Ok::<(), gradus_core::Error>(())
+    /// ```
+    pub fn rows(&self, start: usize, count: usize) -> Result<Array> {
+        if self.shape.rank() == 0 {
+            return Err(Error::new(Code::Shape, "Array::rows: a scalar has no rows"));
+        }
+        let all = self.shape.dim(0);
+        let shape = self.shape.with(0, count);
+        let row = self.shape.dims().iter().skip(1).product::<usize>();
+        let inside = start.checked_add(count).is_some_and(|end| end <= all);
+        let storage = if inside { self.storage.part(start * row, count * row) } else { None };
+        let storage = storage.ok_or_else(|| {
+            let text = format!("Array::rows: {count} rows from row {start} on of {}", self.shape);
+            Error::new(Code::Index, text)
+        })?;
+        Ok(Array { storage, shape, dtype: self.dtype })
+    }
+
     fn wrong_type<T: Scalar>(&self, call: &str) -> Error {
         let have = self.dtype;
         let want = T::DTYPE;

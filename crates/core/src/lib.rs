@@ -11,6 +11,7 @@
 mod array;
 mod autodiff;
 mod backend;
+mod capture;
 pub mod check;
 pub mod derivatives;
 pub mod error;
@@ -26,6 +27,7 @@ mod reference;
 mod tensor;
 
 pub use array::Array;
+pub use capture::{Captured, Outputs, capture, is_captured, refuse_capture};
 pub use error::{Code, Error, Result};
 pub use exec::check::check_mode;
 pub use exec::profile::{Profile, StepCost, profile};
@@ -57,7 +59,7 @@ pub use ops::patches::Patches;
 pub use ops::pool::{OutSizes, Pool};
 pub use ops::resize::{Interpolation, Resize};
 pub use ops::scatter::ScatterReduce;
-pub use ops::update::{Pointwise, Rule, UpdateGroup};
+pub use ops::update::{Live, Pointwise, Rule, UpdateGroup};
 pub use ops::{
     Bag, Contracted, CustomOp, Meta, Number, Precision, Quantile, checkpoint, custom_gradient,
 };

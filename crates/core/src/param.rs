@@ -17,6 +17,14 @@ use crate::graph::shape::Shape;
 use crate::graph::{effect, recorder};
 use crate::tensor::Tensor;
 
+/// Goes up when something changes that decides what layers record: which parameters are frozen.
+static STRUCTURE: AtomicU64 = AtomicU64::new(0);
+
+/// See [`STRUCTURE`]; what was recorded under another number may be recorded otherwise now.
+pub(crate) fn structure() -> u64 {
+    STRUCTURE.load(Ordering::Acquire)
+}
+
 pub(crate) struct Cell {
     id: u64,
     shape: Shape,
@@ -212,7 +220,9 @@ impl Param {
 
     /// Stops (or, with `false`, resumes) training of this parameter: it records as a constant.
     pub fn freeze(&self, frozen: bool) {
-        self.0.frozen.store(frozen, Ordering::Relaxed);
+        if self.0.frozen.swap(frozen, Ordering::Relaxed) != frozen {
+            STRUCTURE.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// Records that the parameter becomes `value`, once the step it belongs to succeeds: what an

@@ -10,6 +10,7 @@ use gradus_kernels::philox;
 use gradus_kernels::program::{Dist, RandomKey};
 
 use crate::array::Array;
+use crate::capture::Draw;
 use crate::error::Result;
 use crate::graph::recorder;
 use crate::graph::shape::Shape;
@@ -81,7 +82,55 @@ pub fn set_rng_state(state: RngState) {
     });
 }
 
+/// Where the streams stood when something started.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark {
+    seed: u64,
+    next: [u32; STREAMS],
+}
+
+/// How many draws each stream made since a mark.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Draws([u32; STREAMS]);
+
+impl Draws {
+    pub(crate) fn any(&self) -> bool {
+        self.0 != [0; STREAMS]
+    }
+}
+
+impl Mark {
+    /// A key that was drawn since, relative to the mark; `None` if it was not.
+    pub(crate) fn ahead(&self, key: RandomKey) -> Option<Draw> {
+        let first = *self.next.get(key.stream as usize)?;
+        let ahead = key.draw.wrapping_sub(first);
+        (key.seed == self.seed && ahead < 1 << 31).then_some(Draw { stream: key.stream, ahead })
+    }
+
+    /// The key of that draw.
+    pub(crate) fn key(&self, draw: Draw) -> RandomKey {
+        let first = self.next.get(draw.stream as usize).copied().unwrap_or(0);
+        let at = first.wrapping_add(draw.ahead);
+        RandomKey { seed: self.seed, stream: draw.stream, draw: at }
+    }
+
+    /// What was drawn since.
+    pub(crate) fn drawn(&self, now: &Streams) -> Draws {
+        Draws(std::array::from_fn(|i| now.next[i].wrapping_sub(self.next[i])))
+    }
+}
+
 impl Streams {
+    pub(crate) fn mark(&mut self) -> Mark {
+        Mark { seed: self.seed(), next: self.next }
+    }
+
+    /// So much was drawn since a mark, and counts.
+    pub(crate) fn advance(&mut self, from: &Mark, drawn: &Draws) {
+        self.next = std::array::from_fn(|i| from.next[i].wrapping_add(drawn.0[i]));
+        self.committed = self.next;
+    }
+
     pub(crate) const fn new() -> Streams {
         Streams { seed: None, committed: [0; STREAMS], next: [0; STREAMS] }
     }

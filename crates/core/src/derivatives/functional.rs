@@ -71,6 +71,11 @@ fn fitting(param: &Param, value: &Tensor) -> Tensor {
     }
 }
 
+/// Whether any parameter has something else in its place.
+pub(crate) fn is_active() -> bool {
+    VALUES.with(|v| !v.borrow().is_empty())
+}
+
 /// What stands for this parameter now.
 pub(crate) fn value_for(param: &Param) -> Option<Tensor> {
     VALUES.with(|v| {

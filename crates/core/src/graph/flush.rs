@@ -11,6 +11,7 @@ use gradus_kernels::memory::KernelError;
 
 use super::recorder::{self, Mode, Recorder, Side, Slot};
 use crate::array::Array;
+use crate::capture::Seen;
 use crate::error::{Code, Error, Result};
 use crate::exec::{self, Bindings, Fault, check, replay};
 use crate::ops::Op;
@@ -53,7 +54,7 @@ impl Scratch {
 
 /// What a flush is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Request {
+pub(crate) enum Request {
     /// The value of one tensor.
     Read,
     /// One operation, in eager mode: its random draws count only with the next step or read.
@@ -94,6 +95,11 @@ pub(crate) fn read(t: &Tensor) -> Result<Array> {
     }
     let value = recorder::with(|r| r.node(slot).value.clone());
     value.ok_or_else(|| Error::internal("a read left no value"))
+}
+
+/// Computes several tensors in one run.
+pub(crate) fn read_together(tensors: &[Tensor]) -> Result<()> {
+    flush(Request::Read, |_, roots| roots.extend(tensors.iter().map(Tensor::slot)))
 }
 
 /// Reads a tensor with the values to be assigned that go with it (all, without a tensor); false if
@@ -162,10 +168,12 @@ pub fn sync() -> Result<()> {
 
 pub(super) fn pending(r: &Recorder, roots: &mut Vec<Slot>) {
     roots.extend(r.effects.iter().copied());
+    // What is not a captured closure's own is no part of its step.
+    let since = r.session.as_ref().map_or(0, |session| session.since);
     for &(slot, generation) in &r.pending {
         if r.alive(slot, generation) {
             let node = r.node(slot);
-            let runs = !matches!(node.op, Op::Failed);
+            let runs = !matches!(node.op, Op::Failed) && node.seq >= since;
             if node.handles > 0 && node.value.is_none() && runs {
                 roots.push(slot);
             }
@@ -225,14 +233,19 @@ pub(super) fn flush(request: Request, roots: impl FnOnce(&Recorder, &mut Vec<Slo
         bind(r, &mut s);
         let found = find_plan(&mut s, options).ok_or_else(|| recorded(r, &s.order, recompute));
         let nested = std::mem::replace(&mut r.running, true);
-        Ok(Some((found, s, nested, options)))
+        let watched = !nested && r.session.is_some();
+        Ok(Some((found, s, nested, options, watched)))
     })?;
-    let Some((found, mut s, nested, options)) = prepared else { return Ok(()) };
+    let Some((found, mut s, nested, options, watched)) = prepared else { return Ok(()) };
     // The recorder is free while a plan is made and runs: custom operations may use tensors of
     // their own.
     let made = match found {
         Ok(plan) => Ok(plan),
         Err(graph) => cache::make(&s.words, || plan::compile(&graph, options)),
+    };
+    let made = match made {
+        Ok(plan) if watched => watch(&s, request, &plan).map(|()| plan),
+        made => made,
     };
     let plan = match made {
         Ok(plan) => plan,
@@ -278,8 +291,21 @@ pub(super) fn flush(request: Request, roots: impl FnOnce(&Recorder, &mut Vec<Slo
     result
 }
 
+/// Lets a captured closure's session look at a run that is about to happen.
+#[cold]
+fn watch(s: &Scratch, request: Request, plan: &Arc<Plan>) -> Result<()> {
+    recorder::with(|r| {
+        let Some(mut session) = r.session.take() else { return Ok(()) };
+        let recompute = s.words.first() == Some(&1);
+        let (order, words) = (&s.order[..], &s.words[..]);
+        let done = session.see(r, &Seen { order, words, recompute, request, plan });
+        r.session = Some(session);
+        done
+    })
+}
+
 /// Whether a node is given to the run as a value.
-fn is_leaf(node: &recorder::Node, recompute: bool) -> bool {
+pub(crate) fn is_leaf(node: &recorder::Node, recompute: bool) -> bool {
     node.value.is_some() && !(recompute && node.grad && !node.inputs.is_empty())
 }
 
@@ -352,23 +378,29 @@ fn collect(r: &mut Recorder, s: &mut Scratch, request: Request) {
     s.words.clear();
     s.words.push(u64::from(recompute));
     for &(slot, _) in &s.order {
-        let node = r.node(slot);
-        let leaf = is_leaf(node, recompute);
-        let held = is_held(node);
-        let flags = node.dtype as u64
-            | (node.shape.rank() as u64) << 8
-            | u64::from(leaf) << 16
-            | u64::from(held) << 17
-            | u64::from(node.grad) << 18
-            | if leaf { 0 } else { (node.inputs.len() as u64) << 32 };
-        s.words.push(flags);
-        s.words.extend(node.shape.dims().iter().map(|&d| d as u64));
-        if leaf {
-            continue;
-        }
-        node.op.key(&mut |w| s.words.push(w));
-        s.words.extend(node.inputs.iter().map(|&i| u64::from(r.node(i).local)));
+        key_of(r, slot, recompute, &mut s.words);
     }
+}
+
+/// Writes down what the key says of a node.
+#[inline]
+pub(crate) fn key_of(r: &Recorder, slot: Slot, recompute: bool, words: &mut Vec<u64>) {
+    let node = r.node(slot);
+    let leaf = is_leaf(node, recompute);
+    let held = is_held(node);
+    let flags = node.dtype as u64
+        | (node.shape.rank() as u64) << 8
+        | u64::from(leaf) << 16
+        | u64::from(held) << 17
+        | u64::from(node.grad) << 18
+        | if leaf { 0 } else { (node.inputs.len() as u64) << 32 };
+    words.push(flags);
+    words.extend(node.shape.dims().iter().map(|&d| d as u64));
+    if leaf {
+        return;
+    }
+    node.op.key(&mut |w| words.push(w));
+    words.extend(node.inputs.iter().map(|&i| u64::from(r.node(i).local)));
 }
 
 /// Finishes the key of what was collected, and looks for its plan.

@@ -48,6 +48,8 @@ pub(crate) enum Side {
     Param(Snapshot),
     /// The buffer that an assignment writes.
     Buffer(Arc<crate::param::Cell>),
+    /// The buffer that a leaf has the value of.
+    Value(Arc<crate::param::Cell>),
     /// The parameters, states and numbers of an update.
     Update(Arc<UpdateCall>),
     /// The error of a failed node.
@@ -60,6 +62,13 @@ pub(crate) struct Snapshot {
     pub(crate) cell: Arc<crate::param::Cell>,
     version: u64,
     older: Option<(Slot, u32)>,
+}
+
+impl Snapshot {
+    /// Whether the parameter still has that value.
+    pub(crate) fn is_current(&self) -> bool {
+        self.version == self.cell.version()
+    }
 }
 
 pub(crate) struct Node {
@@ -139,6 +148,8 @@ pub(crate) struct Recorder {
     pub(super) beside: Vec<(Slot, u32)>,
     /// How many effects make it worth looking for those of buffers that are gone.
     pub(super) orphans_at: usize,
+    /// A captured closure is being called.
+    pub(crate) session: Option<Box<crate::capture::Session>>,
 }
 
 thread_local! {
@@ -185,6 +196,7 @@ impl Recorder {
             scratch: super::flush::Scratch::new(),
             beside: Vec::new(),
             orphans_at: 64,
+            session: None,
         }
     }
 

@@ -43,7 +43,7 @@ pub fn transaction<R>(record: impl FnOnce() -> Result<R>) -> Result<R> {
 }
 
 /// A step that could not even be recorded: its forward pass leaves no effects behind.
-fn abandon() {
+pub(crate) fn abandon() {
     recorder::with(|r| {
         while let Some(&effect) = r.effects.last() {
             r.end_effect(effect);

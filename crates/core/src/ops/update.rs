@@ -92,6 +92,24 @@ pub struct UpdateGroup {
     pub(crate) params: Vec<Arc<Cell>>,
     /// One list a parameter.
     pub(crate) states: Vec<Vec<Arc<Cell>>>,
+    live: Option<Arc<dyn Live>>,
+}
+
+/// What an optimizer gives with its groups, so that its steps can be replayed by
+/// [`capture`](crate::capture): the numbers of a step of which it is told only afterwards.
+pub trait Live: Send + Sync {
+    /// Writes down the numbers of the group's next step.
+    ///
+    /// # Errors
+    /// A hyper-parameter that is out of range.
+    fn numbers(&self, numbers: &mut [f64]) -> Result<()>;
+    /// A step of these members (indices into the group) succeeded; `leads` for the first group of
+    /// the optimizer in that step.
+    fn done(&self, members: &[u32], leads: bool);
+    /// Whether the optimizer has other groups now.
+    fn is_retired(&self) -> bool;
+    /// A number that is the optimizer's alone.
+    fn owner(&self) -> u64;
 }
 
 impl UpdateGroup {
@@ -100,7 +118,7 @@ impl UpdateGroup {
     /// # Errors
     /// A parameter that failed to be made, or is not a float.
     pub fn new(rule: Rule, params: &[&Param]) -> Result<UpdateGroup> {
-        let mut group = UpdateGroup { rule, params: Vec::new(), states: Vec::new() };
+        let mut group = UpdateGroup { rule, params: Vec::new(), states: Vec::new(), live: None };
         for param in params {
             let value = param.get()?;
             if !value.dtype().is_float() {
@@ -115,6 +133,17 @@ impl UpdateGroup {
             group.states.push(states);
         }
         Ok(group)
+    }
+
+    /// The group of an optimizer whose steps can be replayed.
+    #[must_use]
+    pub fn with_live(mut self, live: Arc<dyn Live>) -> UpdateGroup {
+        self.live = Some(live);
+        self
+    }
+
+    pub(crate) fn live(&self) -> Option<&dyn Live> {
+        self.live.as_deref()
     }
 
     /// The rule.
@@ -140,6 +169,12 @@ pub(crate) struct UpdateCall {
     /// For each gradient operand of the node, the parameter's index in the group.
     pub(crate) members: Vec<u32>,
     pub(crate) numbers: Vec<f64>,
+}
+
+impl UpdateCall {
+    pub(crate) fn live(&self) -> Option<&dyn Live> {
+        self.group.as_ref().and_then(|group| group.live())
+    }
 }
 
 /// Records the update of a group from gradients; `grads[i]` belongs to parameter `members[i]`.

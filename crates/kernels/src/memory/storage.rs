@@ -11,6 +11,8 @@ use super::{Element, Mem, Ty};
 /// for the next storage of about its size.
 pub struct Storage {
     head: NonNull<Head>,
+    /// The first element: the block's first byte, or a later one of a part.
+    first: NonNull<u8>,
     len: usize,
     ty: Ty,
 }
@@ -36,7 +38,9 @@ impl Storage {
     pub fn try_new(ty: Ty, len: usize, zeroed: bool) -> Option<Storage> {
         let bytes = len.checked_mul(ty.size())?;
         let (head, fresh) = recycle::take(bytes)?;
-        let storage = Storage { head, len, ty };
+        // SAFETY: a head that was just taken lives; a block's address is never null.
+        let first = unsafe { NonNull::new_unchecked(head.as_ref().block.ptr()) };
+        let storage = Storage { head, first, len, ty };
         if zeroed && !fresh {
             // SAFETY: the block has at least `bytes` bytes, and nobody else has a handle yet.
             unsafe { storage.ptr().write_bytes(0, bytes) };
@@ -59,8 +63,22 @@ impl Storage {
         unsafe { self.head.as_ref() }
     }
 
+    #[inline]
     fn ptr(&self) -> *mut u8 {
-        self.head().block.ptr()
+        self.first.as_ptr()
+    }
+
+    /// A handle on `len` elements from `start` on, which shares their memory; `None` if that leaves
+    /// the elements of this one.
+    pub fn part(&self, start: usize, len: usize) -> Option<Storage> {
+        if start.checked_add(len)? > self.len {
+            return None;
+        }
+        let mut part = self.clone();
+        // SAFETY: at most one past the last element of the block.
+        part.first = unsafe { self.first.add(start * self.ty.size()) };
+        part.len = len;
+        Some(part)
     }
 
     /// Elements.
@@ -83,7 +101,8 @@ impl Storage {
         self.head().block.bytes()
     }
 
-    /// The address of the first byte: equal for handles that share, and for no two others at a time.
+    /// The address of the first byte: equal for handles that share the same elements, and for no two
+    /// others at a time that have elements.
     pub fn addr(&self) -> usize {
         self.ptr() as usize
     }
@@ -137,7 +156,7 @@ impl Clone for Storage {
         if before > isize::MAX as usize {
             std::process::abort();
         }
-        Storage { head: self.head, len: self.len, ty: self.ty }
+        Storage { head: self.head, first: self.first, len: self.len, ty: self.ty }
     }
 }
 
@@ -161,6 +180,21 @@ impl std::fmt::Debug for Storage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_shares_and_stays_inside() {
+        let mut a = Storage::from_slice(&[1.0f32, 2.0, 3.0, 4.0]);
+        let mut part = a.part(1, 2).unwrap_or_else(|| Storage::any(Ty::F32, 0));
+        assert_eq!(part.as_slice::<f32>(), Some(&[2.0, 3.0][..]));
+        assert!(a.write().is_none() && part.write().is_none());
+        assert!(a.part(3, 2).is_none() && part.part(1, 2).is_none() && a.part(4, 0).is_some());
+        assert!(a.part(usize::MAX, 2).is_none());
+        let last = part.part(1, 1).and_then(|p| p.as_slice::<f32>().map(<[f32]>::to_vec));
+        assert_eq!(last, Some(vec![3.0]));
+        drop(a);
+        // The part alone keeps the block, and may write its own elements.
+        assert!(part.get_mut_slice::<f32>().is_some_and(|s| s.len() == 2));
+    }
 
     #[test]
     fn sharing_protects_from_writing() {

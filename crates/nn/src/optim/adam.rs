@@ -6,6 +6,7 @@ use super::engine::{Engine, Method, Numbers, check, numbers_of};
 use crate::module::Module;
 
 /// The numbers that both share; `DECOUPLED` is AdamW.
+#[derive(Clone)]
 pub(super) struct AdamRule<const DECOUPLED: bool> {
     pub(super) lr: f64,
     betas: (f64, f64),

@@ -95,6 +95,7 @@ impl Average {
     /// [`Code::Argument`] for a decay out of range, or while the averaged weights are in the model;
     /// the error of a layer whose constructor failed.
     pub fn update(&mut self) -> Result<()> {
+        gradus_core::refuse_capture("Average")?;
         if let Some(error) = &self.error {
             return Err(error.clone());
         }

@@ -5,11 +5,15 @@
 //! each parameter. Usually a group is one part; it splits when some of its parameters got no
 //! gradient.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use gradus_core::{Buffer, Gradients, Param, Result, Rule, StepReport, Tensor, UpdateGroup};
+use gradus_core::{
+    Buffer, Gradients, Live, Param, Result, Rule, StepReport, Tensor, UpdateGroup, is_captured,
+};
 use smallvec::SmallVec;
 
+use super::live::{PartLive, Shared};
 use super::members::{GroupOptions, Members, States, in_range};
 use crate::module::Module;
 use crate::state::StateDict;
@@ -27,7 +31,7 @@ pub(super) fn numbers_of<const N: usize>(own: [f64; N]) -> Numbers {
 }
 
 /// A rule with its hyper-parameters.
-pub(super) trait Method {
+pub(super) trait Method: Clone + Send + 'static {
     /// What it is called in messages and files.
     const NAME: &'static str;
     /// The engine's rule.
@@ -47,8 +51,17 @@ pub(super) trait Method {
 /// Members that are updated with the same numbers.
 struct Part {
     update: Arc<UpdateGroup>,
+    live: Arc<PartLive>,
     members: Vec<usize>,
     group: usize,
+}
+
+impl Part {
+    /// Tells replays how many steps were counted.
+    fn know_count(&self, members: &Members) {
+        let first = self.members.first().and_then(|&i| members.list.get(i));
+        self.live.count.store(first.map_or(0, |m| m.count), Ordering::Release);
+    }
 }
 
 pub(super) struct Engine {
@@ -56,11 +69,23 @@ pub(super) struct Engine {
     parts: Vec<Part>,
     /// What the parts were made for.
     built: Option<Rule>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.live.retired.store(true, Ordering::Release);
+    }
 }
 
 impl Engine {
     pub(super) fn new<M: Module + ?Sized>(model: &M) -> Engine {
-        Engine { members: Members::new(model), parts: Vec::new(), built: None }
+        Engine {
+            members: Members::new(model),
+            parts: Vec::new(),
+            built: None,
+            shared: Arc::default(),
+        }
     }
 
     pub(super) fn add_group(
@@ -78,7 +103,30 @@ impl Engine {
     }
 
     pub(super) fn steps(&self) -> u64 {
-        self.members.steps
+        self.members.steps + self.shared.replayed()
+    }
+
+    /// Makes the rule known to captured closures, if there are any.
+    pub(super) fn publish<M: Method + Clone + Send + 'static>(&self, rule: &M) {
+        self.shared.publish(rule, false);
+    }
+
+    /// Counts the steps that were replayed.
+    fn count_replayed(&mut self) {
+        let steps = self.shared.take_replayed();
+        if steps == 0 {
+            return;
+        }
+        self.members.steps += steps;
+        for part in &self.parts {
+            part.live.take_replayed(|i, steps| {
+                let member = part.members.get(i).and_then(|&m| self.members.list.get_mut(m));
+                if let Some(member) = member {
+                    member.count += steps;
+                }
+            });
+            part.know_count(&self.members);
+        }
     }
 
     /// Makes the parts if there are none for this rule, and checks the hyper-parameters.
@@ -113,7 +161,21 @@ impl Engine {
                     new.set(old.get()?)?;
                 }
             }
-            parts.push(Part { update: Arc::new(update), members, group });
+            let (lr_scale, decay) = self.members.options(group);
+            let live = Arc::new(PartLive {
+                shared: Arc::clone(&self.shared),
+                lr_scale,
+                decay,
+                members: members.len(),
+                count: AtomicU64::new(0),
+                all: AtomicU64::new(0),
+                some: Mutex::new(Vec::new()),
+                retired: AtomicBool::new(false),
+            });
+            let update = Arc::new(update.with_live(Arc::clone(&live) as Arc<dyn Live>));
+            let part = Part { update, live, members, group };
+            part.know_count(&self.members);
+            parts.push(part);
         }
         self.parts = parts;
         self.built = Some(method.rule());
@@ -146,7 +208,11 @@ impl Engine {
         run: impl FnOnce(&[(&Arc<UpdateGroup>, &[f64])]) -> Result<R>,
         reached: impl FnOnce(&R, &Members) -> Option<Vec<bool>>,
     ) -> Result<R> {
+        self.count_replayed();
         self.prepare(method)?;
+        if is_captured() {
+            self.shared.publish(method, true);
+        }
         let mut numbers: SmallVec<[Numbers; 4]> = SmallVec::new();
         for part in &self.parts {
             let (lr, decay) = self.members.rates(part.group, method.lr(), method.weight_decay());
@@ -184,6 +250,7 @@ impl Engine {
                 }
             }
         }
+        self.parts.iter().for_each(|part| part.know_count(&self.members));
         Ok(done)
     }
 
@@ -226,6 +293,7 @@ impl Engine {
     }
 
     pub(super) fn state_dict<M: Method>(&mut self, method: &M) -> Result<StateDict> {
+        self.count_replayed();
         self.prepare(method)?;
         self.members.save(M::NAME, method.lr(), &self.states(method))
     }
@@ -237,6 +305,7 @@ impl Engine {
         state: &StateDict,
     ) -> Result<f64> {
         super::members::is_of(M::NAME, state)?;
+        self.count_replayed();
         self.prepare(method)?;
         let states = self.states(method);
         let lr = self.members.load(M::NAME, state, &states)?;

@@ -2,7 +2,8 @@
 //! parameter, such as norms, factored moments and products, and for users' own.
 
 use gradus_core::{
-    Array, Buffer, Code, Error, Gradients, Param, Result, StepReport, Tensor, no_grad, transaction,
+    Array, Buffer, Code, Error, Gradients, Param, Result, StepReport, Tensor, no_grad,
+    refuse_capture, transaction,
 };
 
 use super::members::{GroupOptions, Members, States, is_of, unreached};
@@ -105,12 +106,15 @@ impl FormulaEngine {
         self.members.parameters()
     }
 
+    pub(super) fn publish<F>(&self, _: &F) {}
+
     pub(super) fn steps(&self) -> u64 {
         self.members.steps
     }
 
     /// Checks the settings, and makes the state if there is none.
     fn prepare<F: Rated>(&mut self, formula: &F) -> Result<()> {
+        refuse_capture(F::NAME)?;
         formula.validate()?;
         self.members.check(F::NAME, formula.lr(), formula.weight_decay())?;
         if self.states.len() == self.members.list.len() {

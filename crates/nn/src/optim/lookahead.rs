@@ -59,6 +59,7 @@ impl<O: Optimizer> Lookahead<O> {
     }
 
     fn prepare(&mut self) -> Result<()> {
+        gradus_core::refuse_capture("Lookahead")?;
         in_range(
             "Lookahead",
             "alpha",

@@ -130,6 +130,11 @@ impl Members {
         Ok(())
     }
 
+    /// The factor on the rate of a group, and its own weight decay.
+    pub(super) fn options(&self, group: usize) -> (f64, Option<f64>) {
+        self.groups.get(group).map_or((1.0, None), |g| (g.lr_scale, g.weight_decay))
+    }
+
     /// Learning rate and weight decay of a group.
     pub(super) fn rates(&self, group: usize, lr: f64, weight_decay: f64) -> (f64, f64) {
         let group = self.groups.get(group);

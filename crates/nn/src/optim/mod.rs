@@ -20,6 +20,7 @@ mod formula;
 mod lamb;
 mod lbfgs;
 mod lion;
+mod live;
 mod lookahead;
 mod members;
 mod muon;
@@ -252,6 +253,7 @@ macro_rules! optimizer {
             }
             fn set_lr(&mut self, lr: f64) {
                 self.rule.lr = lr;
+                self.engine.publish(&self.rule);
             }
             $(fn set_momentum(&mut self, momentum: f64) -> bool {
                 let own = &mut self.rule.$($momentum).+;
@@ -259,6 +261,7 @@ macro_rules! optimizer {
                 let used = *own != 0.0;
                 if used {
                     *own = momentum;
+                    self.engine.publish(&self.rule);
                 }
                 used
             })?
@@ -273,6 +276,7 @@ macro_rules! optimizer {
             }
             fn load_state_dict(&mut self, state: &$crate::StateDict) -> gradus_core::Result<()> {
                 self.rule.lr = self.engine.load_state_dict(&self.rule, state)?;
+                self.engine.publish(&self.rule);
                 Ok(())
             }
         }

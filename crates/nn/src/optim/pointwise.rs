@@ -45,6 +45,7 @@ macro_rules! settings {
             pub(super) rule: $rule,
         }
 
+        #[derive(Clone)]
         pub(super) struct $rule {
             pub(super) lr: f64,
             weight_decay: f64,

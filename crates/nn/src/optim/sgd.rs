@@ -29,6 +29,7 @@ pub struct Sgd {
     pub(super) rule: SgdRule,
 }
 
+#[derive(Clone)]
 pub(super) struct SgdRule {
     pub(super) lr: f64,
     momentum: f64,
