@@ -59,6 +59,7 @@ impl<'a> Mem<'a> {
     }
 
     /// Whether kernels may write here.
+    #[inline]
     pub fn writable(&self) -> bool {
         self.writable
     }
@@ -68,11 +69,13 @@ impl<'a> Mem<'a> {
     /// # Safety
     /// For the life `'a`, `ptr` must point to `len` initialised elements of type `ty`, aligned for
     /// it; if `writable`, nobody may hold a reference to them (other windows may exist).
+    #[inline]
     pub(crate) unsafe fn from_raw(ptr: *mut u8, len: usize, ty: Ty, writable: bool) -> Mem<'a> {
         Mem { ptr, len, ty, writable, life: PhantomData }
     }
 
     /// `len` elements from `start` on; `None` if that leaves the window.
+    #[inline]
     pub fn slice(self, start: usize, len: usize) -> Option<Mem<'a>> {
         if start.checked_add(len)? > self.len {
             return None;

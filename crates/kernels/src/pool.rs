@@ -65,6 +65,7 @@ pub fn run(pieces: usize, cost_ns: u64, job: &(dyn Fn(usize) + Sync)) -> Result<
     alone(pieces, job)
 }
 
+#[inline]
 fn alone(pieces: usize, job: &(dyn Fn(usize) + Sync)) -> Result<(), PiecePanicked> {
     if pieces > 0 {
         count_this_thread();

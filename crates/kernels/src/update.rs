@@ -359,9 +359,23 @@ struct AdamFlags {
     maximize: bool,
 }
 
+/// `beta` to the number of a step, through libm, so that all machines agree. A model's parameters ask
+/// for the same two powers one after another, so the last ones are kept.
+fn power(beta: f64, step: u64) -> f64 {
+    thread_local! {
+        static LAST: Cell<[(f64, u64, f64); 2]> = const { Cell::new([(0.0, 0, 1.0); 2]) };
+    }
+    let last = LAST.get();
+    if let Some(&(_, _, value)) = last.iter().find(|l| l.0 == beta && l.1 == step) {
+        return value;
+    }
+    let value = libm::pow(beta, step as f64);
+    LAST.set([(beta, step, value), last[0]]);
+    value
+}
+
 fn adam_with<T: Real>(a: &Adam) -> AdamWith<T> {
-    // Through libm, so that all machines agree.
-    let correction = |beta: f64| 1.0 - libm::pow(beta, a.step as f64);
+    let correction = |beta: f64| 1.0 - power(beta, a.step);
     let weight = 1.0 - a.beta1;
     let from_g = weight.abs() >= 0.5;
     AdamWith {

@@ -88,7 +88,7 @@ struct Variant {
 /// # Ok::<(), gradus_core::Error>(())
 /// ```
 ///
-/// [`step_with`]: https://docs.rs/gradus
+/// [`step_with`]: https://docs.rs/gradus-nn
 pub fn capture<F, O>(closure: F) -> Captured<F>
 where
     F: FnMut(&[Tensor]) -> Result<O>,
@@ -236,12 +236,22 @@ impl<F> Captured<F> {
             }
         }
         let before = if records { None } else { variant.trace.take() };
-        let session = Session::new(inputs, before, place)?;
-        let (outputs, trace) = session.record(|inputs| (self.closure)(inputs))?;
+        let session = Session::new(inputs, before, place);
+        let done = session.and_then(|s| s.record(|inputs| (self.closure)(inputs)));
         if let Some(variant) = self.variants.get_mut(v) {
-            variant.trace = trace;
+            match done {
+                Ok((outputs, trace)) => {
+                    variant.trace = trace;
+                    return Ok(Done::Called(outputs));
+                }
+                Err(error) => {
+                    // It starts anew, so that what differs is found again.
+                    (variant.calls, variant.trace) = (0, None);
+                    return Err(error);
+                }
+            }
         }
-        Ok(Done::Called(outputs))
+        Err(Error::internal("capture: a variant was lost"))
     }
 
     /// The closure itself.

@@ -86,10 +86,26 @@ fn group(run: &Run<'_>, rule: Rule, call: &UpdateCall, grads: &[Loc]) -> Result<
 fn parameter(rule: &KernelRule, param: &Cell, states: &[Arc<Cell>], g: Mem<'_>) -> Result<()> {
     let lost = || Error::internal("a parameter has no value");
     let mut slot = param.lock();
+    let mut guards: SmallVec<[_; 3]> = SmallVec::new();
+    for cell in states {
+        guards.push(cell.lock());
+    }
+    let alone = |a: &Option<Array>| a.as_ref().is_some_and(|a| a.storage().is_unique());
+    if alone(&slot) && guards.iter().all(|guard| alone(guard)) {
+        // Where it is: the usual case.
+        let mut pairs = [None; 3];
+        for (pair, guard) in pairs.iter_mut().zip(&mut guards) {
+            *pair = guard.as_mut().and_then(in_place);
+        }
+        let (p_src, p_dst) = slot.as_mut().and_then(in_place).ok_or_else(lost)?;
+        let done = update(rule, &[UpdateTensor { p_src, p_dst, g, states: pairs }]);
+        states.iter().for_each(|cell| cell.bump());
+        param.bump();
+        return done.map_err(|e| Error::internal(format!("update: {e:?}")));
+    }
     let mut p = slot.take().ok_or_else(lost)?;
     let mut taken: [Option<Array>; 3] = [None, None, None];
     // Held until the new state is in place, so that nobody sees a cell without its value.
-    let mut guards: SmallVec<[_; 3]> = states.iter().map(|cell| cell.lock()).collect();
     for (t, guard) in taken.iter_mut().zip(&mut guards) {
         *t = guard.take();
     }
@@ -115,6 +131,12 @@ fn parameter(rule: &KernelRule, param: &Cell, states: &[Arc<Cell>], g: Mem<'_>) 
     *slot = Some(replaced(p, fresh_p));
     param.bump();
     done.map_err(|e| Error::internal(format!("update: {e:?}")))
+}
+
+/// The memory of a value that nobody shares, as source and destination.
+fn in_place(a: &mut Array) -> Option<(Mem<'_>, Mem<'_>)> {
+    let both = a.storage_mut().write()?;
+    Some((both, both))
 }
 
 /// Memory for the new value, if the old one is shared.

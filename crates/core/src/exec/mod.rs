@@ -111,6 +111,7 @@ pub(crate) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
+    #[inline]
     fn bank(&self, bank: Bank, len: usize, ty: gradus_kernels::memory::Ty) -> Option<Mem<'a>> {
         match bank {
             Bank::Leaf(i) => self.leaves.get(i as usize).map(|a| a.storage().read()),
@@ -123,10 +124,18 @@ impl<'a> Run<'a> {
 
     #[inline]
     fn mem(&self, loc: &Loc) -> Result<Mem<'a>, KernelError> {
-        let whole = self.bank(loc.bank, loc.start + loc.len, loc.dtype.ty());
-        whole
-            .and_then(|m| m.slice(loc.start, loc.len))
-            .ok_or(KernelError::Bounds("a place of the plan"))
+        let place = match loc.bank {
+            // The usual case, without a second look at the bounds.
+            Bank::Buffer(b) if loc.start == 0 => {
+                let offset = self.plan.offsets.get(b as usize);
+                offset.and_then(|&offset| self.arena.mem(offset, loc.dtype.ty(), loc.len))
+            }
+            _ => {
+                let whole = self.bank(loc.bank, loc.start + loc.len, loc.dtype.ty());
+                whole.and_then(|m| m.slice(loc.start, loc.len))
+            }
+        };
+        place.ok_or(KernelError::Bounds("a place of the plan"))
     }
 }
 

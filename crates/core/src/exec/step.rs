@@ -29,10 +29,14 @@ impl From<KernelError> for Stop {
     }
 }
 
-type Windows<'a> = SmallVec<[Mem<'a>; 16]>;
+type Windows<'a> = SmallVec<[Mem<'a>; 8]>;
 
 fn windows<'a>(run: &Run<'a>, locs: &[Loc]) -> Result<Windows<'a>, KernelError> {
-    locs.iter().map(|l| run.mem(l)).collect()
+    let mut out = Windows::new();
+    for loc in locs {
+        out.push(run.mem(loc)?);
+    }
+    Ok(out)
 }
 
 /// Runs a step; false if a value that it watches is not finite.

@@ -24,12 +24,14 @@ impl Arena {
     }
 
     /// Bytes it has.
+    #[inline]
     pub fn bytes(&self) -> usize {
         self.block.as_ref().map_or(0, Block::bytes)
     }
 
     /// Makes sure that it has at least `bytes`; false if the system has not so much. The content
     /// is lost only when it has to grow.
+    #[inline]
     pub fn reserve(&mut self, bytes: usize) -> bool {
         if bytes <= self.bytes() {
             return true;
@@ -47,6 +49,7 @@ impl Arena {
 
     /// A writable window of `len` elements from byte `offset` on; `None` if the offset is no
     /// multiple of 64 or the window leaves the arena.
+    #[inline]
     pub fn mem(&self, offset: usize, ty: Ty, len: usize) -> Option<Mem<'_>> {
         let ptr = self.range(offset, len.checked_mul(ty.size())?)?;
         // SAFETY: the range lies in the block, whose bytes are initialised; 64 is a multiple of
@@ -69,6 +72,7 @@ impl Arena {
         true
     }
 
+    #[inline]
     fn range(&self, offset: usize, bytes: usize) -> Option<*mut u8> {
         if !offset.is_multiple_of(ALIGN) || offset.checked_add(bytes)? > self.bytes() {
             return None;

@@ -58,6 +58,7 @@ impl Storage {
         storage
     }
 
+    #[inline]
     fn head(&self) -> &Head {
         // SAFETY: a head lives as long as it has a handle.
         unsafe { self.head.as_ref() }
@@ -108,12 +109,14 @@ impl Storage {
     }
 
     /// Whether this is the only handle, so that the memory may be written.
+    #[inline]
     pub fn is_unique(&self) -> bool {
         // Acquire: what other handles did before they went is seen by whoever writes next.
         self.head().refs.load(Ordering::Acquire) == 1
     }
 
     /// The elements; `None` for another type.
+    #[inline]
     pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
         if T::TY != self.ty {
             return None;
@@ -133,12 +136,14 @@ impl Storage {
     }
 
     /// A window that kernels may read.
+    #[inline]
     pub fn read(&self) -> Mem<'_> {
         // SAFETY: `len` initialised elements that live as long as the borrow.
         unsafe { Mem::from_raw(self.ptr(), self.len, self.ty, false) }
     }
 
     /// A window that kernels may write; `None` if other handles share the elements.
+    #[inline]
     pub fn write(&mut self) -> Option<Mem<'_>> {
         if !self.is_unique() {
             return None;
@@ -149,6 +154,7 @@ impl Storage {
 }
 
 impl Clone for Storage {
+    #[inline]
     fn clone(&self) -> Self {
         let before = self.head().refs.fetch_add(1, Ordering::Relaxed);
         // Only a program that forgets handles on purpose gets here; wrapping round would free
@@ -161,6 +167,7 @@ impl Clone for Storage {
 }
 
 impl Drop for Storage {
+    #[inline]
     fn drop(&mut self) {
         // Release: our reads and writes happen before whoever recycles the memory writes to it.
         if self.head().refs.fetch_sub(1, Ordering::Release) == 1 {
