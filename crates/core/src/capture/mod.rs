@@ -236,7 +236,7 @@ impl<F> Captured<F> {
             }
         }
         let before = if records { None } else { variant.trace.take() };
-        let session = Session::new(inputs, before, place);
+        let session = Session::prepare(inputs, before, place);
         let done = session.and_then(|s| s.record(|inputs| (self.closure)(inputs)));
         if let Some(variant) = self.variants.get_mut(v) {
             match done {

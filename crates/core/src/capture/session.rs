@@ -59,7 +59,7 @@ impl Drop for Watching {
 
 impl Session {
     /// Leaves for the inputs; with `before`, what is recorded has to be the same.
-    pub(super) fn new(
+    pub(super) fn prepare(
         inputs: &[Array],
         mut before: Option<Trace>,
         place: &'static Location<'static>,
