@@ -238,7 +238,10 @@ impl Session {
                 }
                 Ok(Source::Cell(Arc::clone(&snapshot.cell)))
             }
-            Side::Value(cell) => Ok(Source::Cell(Arc::clone(cell))),
+            Side::Value(cell) => {
+                let text = "a captured closure uses a buffer that is gone when it ends";
+                cell.upgrade().map(Source::Cell).ok_or_else(|| located(r, node, text))
+            }
             _ => {
                 // An input that was made a leaf anew, as `with_grad` does.
                 let shares = |g: &(Slot, u32, Array)| {

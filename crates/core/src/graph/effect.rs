@@ -142,7 +142,7 @@ pub(crate) fn buffer(buffer: &Buffer, place: &'static Location<'static>) -> Tens
         match buffer.get() {
             Ok(value) => {
                 let meta = Meta { shape: value.shape(), dtype: value.dtype() };
-                let side = Side::Value(Arc::clone(&buffer.0));
+                let side = Side::Value(Arc::downgrade(&buffer.0));
                 let slot = r.append(Op::Leaf, Operands::new(), meta, false, place, side);
                 r.node_mut(slot).value = Some(value);
                 r.handle(slot)

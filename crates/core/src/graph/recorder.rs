@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use gradus_kernels::program::RandomKey;
 
@@ -48,8 +48,8 @@ pub(crate) enum Side {
     Param(Snapshot),
     /// The buffer that an assignment writes.
     Buffer(Arc<crate::param::Cell>),
-    /// The buffer that a leaf has the value of.
-    Value(Arc<crate::param::Cell>),
+    /// The buffer that a leaf has the value of; it does not keep the buffer.
+    Value(Weak<crate::param::Cell>),
     /// The parameters, states and numbers of an update.
     Update(Arc<UpdateCall>),
     /// The error of a failed node.
