@@ -52,8 +52,8 @@ pub use gradus_core::{
     set_rng_state, set_split_all, set_threads, snapshot, span, step, sync, threads, training,
     transaction,
 };
-pub use gradus_core::{Captured, capture};
 pub use gradus_core::{Bag, Precision, Profile, StepCost, autocast, is_sampling, sampling};
+pub use gradus_core::{Captured, capture};
 pub use gradus_core::{
     GridMode, GridPadding, Interpolation, OutSizes, Patches, Pool, Resize, Sizes,
 };

@@ -5,8 +5,8 @@
 use std::cell::{Cell, RefCell};
 
 use gradus_core::{
-    Array, Captured, Code, Error, Result, Rng, Tensor, capture, inference, plan_cache, rng_state,
-    seed, set_threads, sync,
+    Array, Captured, Code, Error, Result, Rng, Tensor, capture, inference, rng_state, seed,
+    set_threads, sync,
 };
 use gradus_nn::optim::{Adafactor, Lookahead, RmsProp};
 use gradus_nn::{
@@ -387,7 +387,7 @@ fn frozen_parameters_and_pending_tensors() {
 }
 
 #[test]
-fn a_steady_replay_allocates_nothing_and_looks_nothing_up() {
+fn a_steady_replay_allocates_nothing() {
     if plain_mode() || std::env::var("GRADUS_CHECK").is_ok_and(|v| v == "1") {
         return;
     }
@@ -402,7 +402,6 @@ fn a_steady_replay_allocates_nothing_and_looks_nothing_up() {
     let (x, y) = data(false);
     let (x, y) = (Tensor::from_array(&x), Tensor::from_array(&y));
     (0..20).for_each(|_| drop(step.run(&[&x, &y]).unwrap()));
-    let hits = plan_cache();
     let mut rate = 1e-3;
     let count = allocation_counter::measure(|| {
         for _ in 0..100 {
@@ -411,7 +410,5 @@ fn a_steady_replay_allocates_nothing_and_looks_nothing_up() {
             step.run(&[&x, &y]).unwrap();
         }
     });
-    let now = plan_cache();
-    assert_eq!((hits.hits, hits.misses), (now.hits, now.misses));
     assert_eq!(count.count_total, 0);
 }
