@@ -60,7 +60,8 @@ pub(crate) enum Step {
         plain: Vec<bool>,
         outputs: Vec<Loc>,
     },
-    /// A reduction of a fused element-wise program.
+    /// Reductions of what a fused element-wise program computes, in one pass; bit `i` of `watch`
+    /// says that result `i` must be finite.
     Reduce {
         kind: Reduction,
         program: Box<Compiled>,
@@ -68,8 +69,8 @@ pub(crate) enum Step {
         dims: Shape,
         axes: u8,
         operands: Vec<Loc>,
-        out: Loc,
-        watch: bool,
+        outs: Vec<Loc>,
+        watch: u8,
     },
     /// Position of the extreme along the middle of `[outer, len, inner]`.
     ArgReduce { max: bool, outer: usize, len: usize, inner: usize, x: Loc, out: Loc },
@@ -94,11 +95,27 @@ pub(crate) enum Step {
     /// The result so far along an axis.
     Scan { kind: Running, reverse: bool, line: Line, operands: Vec<Loc>, out: Loc },
     /// A window that slides over planes.
-    Pool { kind: Pooling, axes: [Axis; 3], planes: usize, operands: Vec<Loc>, out: Loc },
+    /// With `channels`, that many planes lie between one another: channels last.
+    Pool {
+        kind: Pooling,
+        axes: [Axis; 3],
+        planes: usize,
+        channels: Option<usize>,
+        operands: Vec<Loc>,
+        out: Loc,
+    },
     /// A (batched) matrix product with its epilogue.
     Gemm(Box<GemmStep>),
     /// A convolution or one of its gradients.
-    Conv { pass: ConvPass, geometry: Box<Geometry>, a: Loc, b: Loc, out: Loc },
+    Conv {
+        pass: ConvPass,
+        geometry: Box<Geometry>,
+        a: Loc,
+        b: Loc,
+        bias: Option<Loc>,
+        activation: Activation,
+        out: Loc,
+    },
     /// A recurrent network, forward or backward, with memory to work in.
     Recurrent {
         walk: Walk,
@@ -228,9 +245,12 @@ impl Step {
                 a.operands.iter().chain(&a.mask).for_each(|s| f(s.bank));
                 a.backward.iter().flatten().for_each(|l| f(l.bank));
             }
-            Step::Conv { a, b, .. } => {
+            Step::Conv { a, b, bias, .. } => {
                 f(a.bank);
                 f(b.bank);
+                if let Some(bias) = bias {
+                    f(bias.bank);
+                }
             }
             Step::Copy { from, .. } => f(from.bank),
             Step::Unslice { from, .. } => f(from.bank),
@@ -246,9 +266,10 @@ impl Step {
     /// Calls `f` with every place that is written.
     pub(crate) fn writes(&self, mut f: impl FnMut(Loc)) {
         match self {
-            Step::Map { outputs, .. } => outputs.iter().for_each(|&l| f(l)),
-            Step::Reduce { out, .. }
-            | Step::ArgReduce { out, .. }
+            Step::Map { outputs: outs, .. } | Step::Reduce { outs, .. } => {
+                outs.iter().for_each(|&l| f(l));
+            }
+            Step::ArgReduce { out, .. }
             | Step::Scan { out, .. }
             | Step::Pool { out, .. }
             | Step::Sort { out, .. }

@@ -85,11 +85,11 @@ fn reduce(name: &str, dims: &[usize], axes: u8) {
     let (x, out) = (x.read(), out.write().unwrap());
     for (kind, label) in [(ReduceKind::Sum, "sum"), (ReduceKind::Max, "max")] {
         show(&format!("{label} {name}"), n * 4, || {
-            run(kind, &program, dims, axes, &[x], black_box(out), &[], &[], true).unwrap();
+            run(kind, &program, dims, axes, &[x], black_box(&[out]), &[], &[], 1).unwrap();
         });
     }
     show(&format!("sum of squares {name}"), n * 4, || {
-        run(ReduceKind::Sum, &squared, dims, axes, &[x], black_box(out), &[], &[], true).unwrap();
+        run(ReduceKind::Sum, &squared, dims, axes, &[x], black_box(&[out]), &[], &[], 1).unwrap();
     });
 }
 

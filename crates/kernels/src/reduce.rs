@@ -41,9 +41,12 @@ const TILE: usize = 256;
 /// About how many elements a piece of a job has.
 const PIECE: usize = 32 * 1024;
 
-/// Reduces result 0 of `program`, over the iteration space `dims`, along the axes whose bits are set
-/// in `axes`; `out` is row-major over the other axes. With `watch`, says whether all results are
-/// finite (true without).
+/// The most results that one run reduces.
+pub const MOST: usize = 4;
+
+/// Reduces each result of `program`, all of one type, over the iteration space `dims`, along the axes
+/// whose bits are set in `axes`, in one pass over the operands; each of `outs` is row-major over the
+/// other axes. Says whether all results whose bits are set in `watch` are finite.
 ///
 /// # Errors
 /// [`KernelError`] for windows that do not fit, the largest of nothing, and integer divisions by 0.
@@ -54,24 +57,29 @@ pub fn run(
     dims: &[usize],
     axes: u8,
     operands: &[Mem<'_>],
-    out: Mem<'_>,
+    outs: &[Mem<'_>],
     slots: &[f64],
     keys: &[RandomKey],
-    watch: bool,
+    watch: u8,
 ) -> Result<bool, KernelError> {
     let geometry = Geometry::new(dims, axes)?;
     let ty = program.result_ty(0).ok_or(KernelError::Type("reduction without a result"))?;
-    if out.ty() != ty || !out.writable() {
-        return Err(KernelError::Type("output of a reduction"));
+    if outs.len() != program.results() || outs.len() > MOST {
+        return Err(KernelError::Bounds("outputs of a reduction"));
     }
-    if out.len() != geometry.kept() {
-        return Err(KernelError::Bounds("output of a reduction"));
-    }
-    if operands.iter().any(|m| m.overlaps(&out)) {
-        return Err(KernelError::Overlap("output of a reduction"));
+    for (k, out) in outs.iter().enumerate() {
+        if out.ty() != ty || !out.writable() || program.result_ty(k) != Some(ty) {
+            return Err(KernelError::Type("output of a reduction"));
+        }
+        if out.len() != geometry.kept() {
+            return Err(KernelError::Bounds("output of a reduction"));
+        }
+        if operands.iter().chain(&outs[..k]).any(|m| m.overlaps(out)) {
+            return Err(KernelError::Overlap("output of a reduction"));
+        }
     }
     if geometry.reduced() == 0
-        && !out.is_empty()
+        && geometry.kept() > 0
         && matches!(kind, ReduceKind::Max | ReduceKind::Min)
     {
         return Err(KernelError::Bounds("the largest or smallest of nothing"));
@@ -81,10 +89,10 @@ pub fn run(
     macro_rules! number {
         ($t:ty, $kind:ident) => {
             match $kind {
-                K::Sum => job.run::<$t, Sum>(out)?,
-                K::Max => job.run::<$t, Max>(out)?,
-                K::Min => job.run::<$t, Min>(out)?,
-                K::Prod => job.run::<$t, Prod>(out)?,
+                K::Sum => job.run::<$t, Sum>(outs)?,
+                K::Max => job.run::<$t, Max>(outs)?,
+                K::Min => job.run::<$t, Min>(outs)?,
+                K::Prod => job.run::<$t, Prod>(outs)?,
             }
         };
     }
@@ -94,12 +102,13 @@ pub fn run(
         (kind, Ty::I64) => number!(i64, kind),
         (kind, Ty::I32) => number!(i32, kind),
         (kind, Ty::U8) => number!(u8, kind),
-        (K::Max, Ty::Bool) => job.run::<Truth, Max>(out)?,
-        (K::Min, Ty::Bool) => job.run::<Truth, Min>(out)?,
+        (K::Max, Ty::Bool) => job.run::<Truth, Max>(outs)?,
+        (K::Min, Ty::Bool) => job.run::<Truth, Min>(outs)?,
         _ => return Err(KernelError::Type("this reduction of this type")),
     }
-    // All pieces have ended, and `out` overlaps nothing that anybody writes now.
-    Ok(!watch || crate::scan::all_finite(out))
+    // All pieces have ended, and `outs` overlap nothing that anybody writes now.
+    let mut watched = outs.iter().enumerate().filter(|(k, _)| watch >> k & 1 == 1);
+    Ok(watched.all(|(_, out)| crate::scan::all_finite(*out)))
 }
 
 /// An element whose blocks a program can give.
@@ -108,7 +117,7 @@ impl<T: Element + Num> Eval for T {}
 
 /// Where elements come from: memory that holds them in order, or a program.
 enum Blocks<'a, T> {
-    Memory(&'a [T]),
+    Memory(&'a [T], std::ops::Range<usize>),
     Program(BlockEval<'a>),
 }
 
@@ -116,15 +125,24 @@ impl<T: Eval> Blocks<'_, T> {
     /// How many elements one call may ask for.
     fn most(&self) -> usize {
         match self {
-            Blocks::Memory(_) => usize::MAX,
+            Blocks::Memory(..) => usize::MAX,
             Blocks::Program(_) => BLOCK,
         }
     }
 
-    fn get(&mut self, start: usize, len: usize) -> &[T] {
+    /// Makes a range ready to be looked at.
+    fn evaluate(&mut self, start: usize, len: usize) {
         match self {
-            Blocks::Memory(xs) => xs.get(start..start + len).unwrap_or_default(),
-            Blocks::Program(eval) => eval.get::<T>(start, len),
+            Blocks::Memory(_, range) => *range = start..start + len,
+            Blocks::Program(eval) => eval.evaluate(start, len),
+        }
+    }
+
+    /// Result `k` of that range.
+    fn result(&mut self, k: usize) -> &[T] {
+        match self {
+            Blocks::Memory(xs, range) => xs.get(range.clone()).unwrap_or_default(),
+            Blocks::Program(eval) => eval.result::<T>(k),
         }
     }
 }
@@ -176,56 +194,80 @@ impl<T: Copy> Target<T> {
     }
 }
 
+/// Where each of the results goes.
+type Targets<T> = [Target<T>; MOST];
+
 impl Job<'_> {
-    fn run<T: Eval, F: Fold<T>>(&self, out: Mem<'_>) -> Result<(), KernelError> {
+    fn run<T: Eval, F: Fold<T>>(&self, outs: &[Mem<'_>]) -> Result<(), KernelError> {
         let g = &self.geometry;
         let (kept, reduced) = (g.kept(), g.reduced());
         if kept == 0 {
             return Ok(());
         }
-        // SAFETY: `out` overlaps no operand, and windows are used by one kernel at a time.
-        let Some(result) = (unsafe { out.slice_of_mut::<T>() }) else {
-            return Err(KernelError::Type("output of a reduction"));
-        };
+        let wrong = KernelError::Type("output of a reduction");
+        let groups = g.groups();
+        let mut targets = [Target { ptr: std::ptr::null_mut(), len: 0 }; MOST];
+        for (target, out) in targets.iter_mut().zip(outs) {
+            // SAFETY: `outs` overlap no operand nor each other, and windows are used by one kernel
+            // at a time.
+            let Some(result) = (unsafe { out.slice_of_mut::<T>() }) else { return Err(wrong) };
+            if reduced == 0 {
+                result.fill(F::IDENTITY);
+            }
+            *target = Target { ptr: result.as_mut_ptr(), len: result.len() };
+        }
         if reduced == 0 {
-            result.fill(F::IDENTITY);
             return Ok(());
         }
-        let groups = g.groups();
         if groups == 1 {
-            return self.pieces::<T, F>(result, 1);
+            return self.pieces::<T, F>(targets, 1);
         }
         // Few results of many elements: groups of chunks, each a whole subtree, then the top.
-        with_scratch(&PARTIALS, groups * kept, |partial: &mut [T]| {
-            self.pieces::<T, F>(partial, groups)?;
-            for (i, slot) in result.iter_mut().enumerate() {
-                let mut top = Pairwise::<T, F>::new();
-                for value in partial.iter().skip(i).step_by(kept) {
-                    top.push(*value);
+        with_scratch(&PARTIALS, self.count() * groups * kept, |partial: &mut [T]| {
+            let mut parts = targets;
+            for (part, own) in parts.iter_mut().zip(partial.chunks_exact_mut(groups * kept)) {
+                *part = Target { ptr: own.as_mut_ptr(), len: own.len() };
+            }
+            self.pieces::<T, F>(parts, groups)?;
+            for (target, own) in targets.iter().zip(partial.chunks_exact(groups * kept)) {
+                for i in 0..kept {
+                    let mut top = Pairwise::<T, F>::new();
+                    for value in own.iter().skip(i).step_by(kept) {
+                        top.push(*value);
+                    }
+                    // SAFETY: the pieces have ended.
+                    unsafe { target.put(i, &[F::finish(top.finish())]) };
                 }
-                *slot = F::finish(top.finish());
             }
             Ok(())
         })
     }
 
-    fn pieces<T: Eval, F: Fold<T>>(&self, to: &mut [T], groups: usize) -> Result<(), KernelError> {
+    /// How many results a run has.
+    fn count(&self) -> usize {
+        self.program.results().min(MOST)
+    }
+
+    fn pieces<T: Eval, F: Fold<T>>(
+        &self,
+        targets: Targets<T>,
+        groups: usize,
+    ) -> Result<(), KernelError> {
         let g = &self.geometry;
-        let target = Target { ptr: to.as_mut_ptr(), len: to.len() };
         let items = g.outers() * g.tiles();
         let length = g.reduced().div_ceil(groups);
         let a_piece = (PIECE / (length * g.tile(0).1).max(1)).clamp(1, items);
         let split = items.div_ceil(a_piece);
         let trouble: Mutex<Option<KernelError>> = Mutex::new(None);
         // SAFETY: pieces read the windows and write different results.
-        let shared = unsafe { Shared::new((self, target)) };
+        let shared = unsafe { Shared::new((self, targets)) };
         let each = f64::from(self.program.cost_ns()) + 0.1;
         let cost = ((g.kept() * g.reduced()) as f64 * each) as u64;
         pool::run(split * groups, cost, &|piece| {
-            let (job, target) = *shared.get();
+            let (job, targets) = shared.get();
             let (group, part) = (piece / split, piece % split);
             let items = part * a_piece..((part + 1) * a_piece).min(items);
-            if let Err(error) = job.piece::<T, F>(target, groups, group, items) {
+            if let Err(error) = job.piece::<T, F>(targets, groups, group, items) {
                 let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
                 // The error that one thread alone would meet first.
                 let at = |e: &KernelError| match e {
@@ -243,14 +285,14 @@ impl Job<'_> {
     /// Results `items` of one group of chunks.
     fn piece<T: Eval, F: Fold<T>>(
         &self,
-        target: Target<T>,
+        targets: &Targets<T>,
         groups: usize,
         group: usize,
         items: std::ops::Range<usize>,
     ) -> Result<(), KernelError> {
         let g = &self.geometry;
         let mut blocks = match self.in_order::<T>() {
-            Some(xs) => Blocks::Memory(xs),
+            Some(xs) => Blocks::Memory(xs, 0..0),
             None => Blocks::Program(BlockEval::new(
                 self.program,
                 self.dims,
@@ -259,7 +301,7 @@ impl Job<'_> {
                 self.keys,
             )?),
         };
-        let range = g.group(groups, group);
+        let (count, range) = (self.count(), g.group(groups, group));
         // Partial results wait for the top of the tree; others get their last touch here.
         let finish = |v: T| if groups == 1 { F::finish(v) } else { v };
         let base = group * g.kept();
@@ -270,40 +312,54 @@ impl Job<'_> {
             while item < items.end {
                 let rows = (blocks.most() / n).min(BLOCK).min(items.end - item);
                 let done = results.get_mut(..rows).unwrap_or_default();
-                short_rows::<T, F>(blocks.get(item * n, rows * n), n, done);
-                // SAFETY: pieces have different items.
-                unsafe { target.put(item, done) };
+                blocks.evaluate(item * n, rows * n);
+                for (k, target) in targets.iter().enumerate().take(count) {
+                    short_rows::<T, F>(blocks.result(k), n, done);
+                    // SAFETY: pieces have different items.
+                    unsafe { target.put(item, done) };
+                }
                 item += rows;
             }
         } else if g.width == 1 {
             for item in items {
-                let result = self.one::<T, F>(&mut blocks, g.outer_start(item), range.clone());
+                let start = g.outer_start(item);
+                if count > 1 {
+                    let all = self.several::<T, F>(&mut blocks, start, range.clone());
+                    for (target, result) in targets.iter().zip(all).take(count) {
+                        // SAFETY: pieces have different items or groups.
+                        unsafe { target.put(base + item, &[finish(result)]) };
+                    }
+                    continue;
+                }
+                let result = self.one::<T, F>(&mut blocks, start, range.clone());
                 // SAFETY: pieces have different items or groups.
-                unsafe { target.put(base + item, &[finish(result)]) };
+                unsafe { targets[0].put(base + item, &[finish(result)]) };
             }
         } else {
             let most = g.tile(0).1;
             let chunks = (range.end - range.start).div_ceil(CHUNK);
             let levels = chunks.ilog2() as usize + 2;
-            with_scratch(&SCRATCH, (LANES + levels) * most, |scratch: &mut [T]| {
+            let each = (LANES + levels) * most;
+            with_scratch(&SCRATCH, count * each, |scratch: &mut [T]| {
                 for item in items {
                     let (outer, tile) = (item / g.tiles(), item % g.tiles());
                     let (column, w) = g.tile(tile);
                     let start = g.outer_start(outer) + column;
-                    let (lanes, levels) = scratch.split_at_mut(LANES * w);
-                    self.columns::<T, F>(&mut blocks, start, range.clone(), w, lanes, levels);
-                    let result = lanes.get_mut(..w).unwrap_or_default();
-                    for v in result.iter_mut() {
-                        *v = finish(*v);
+                    self.columns::<T, F>(&mut blocks, start, range.clone(), w, scratch, each);
+                    for (own, target) in scratch.chunks_exact_mut(each).zip(targets) {
+                        let result = own.get_mut(..w).unwrap_or_default();
+                        for v in result.iter_mut() {
+                            *v = finish(*v);
+                        }
+                        // SAFETY: pieces have different items or groups.
+                        unsafe { target.put(base + outer * g.width + column, result) };
                     }
-                    // SAFETY: pieces have different items or groups.
-                    unsafe { target.put(base + outer * g.width + column, result) };
                 }
             });
         }
         match blocks {
             Blocks::Program(eval) => eval.error().map_or(Ok(()), Err),
-            Blocks::Memory(_) => Ok(()),
+            Blocks::Memory(..) => Ok(()),
         }
     }
 
@@ -311,6 +367,9 @@ impl Job<'_> {
     fn in_order<T: Eval>(&self) -> Option<&[T]> {
         let total = self.geometry.kept() * self.geometry.reduced();
         let (operand, offset) = plain_operand(self.program, self.dims)?;
+        if self.count() > 1 {
+            return None;
+        }
         let window = self.operands.get(operand)?.slice(offset, total)?;
         // SAFETY: operands do not overlap the output, which alone is written.
         unsafe { window.slice_of::<T>() }
@@ -325,28 +384,53 @@ impl Job<'_> {
     ) -> T {
         let (g, most) = (&self.geometry, blocks.most());
         if g.run() == g.reduced() && most == usize::MAX {
-            return long_run::<T, F>(blocks.get(start + range.start, range.end - range.start));
+            blocks.evaluate(start + range.start, range.end - range.start);
+            return long_run::<T, F>(blocks.result(0));
         }
         let mut stream = Stream::<T, F>::new();
         let mut r = range.start;
         while r < range.end {
             let (at, left) = g.reduced_start(r);
             let len = left.min(range.end - r).min(most);
-            feed_stream::<T, F>(&mut stream, blocks.get(start + at, len));
+            blocks.evaluate(start + at, len);
+            feed_stream::<T, F>(&mut stream, blocks.result(0));
             r += len;
         }
         stream.finish()
     }
 
-    /// `w` results side by side, left in the first row of `lanes`.
+    /// The same of several results.
+    fn several<T: Eval, F: Fold<T>>(
+        &self,
+        blocks: &mut Blocks<'_, T>,
+        start: usize,
+        range: std::ops::Range<usize>,
+    ) -> [T; MOST] {
+        let (g, most, count) = (&self.geometry, blocks.most(), self.count());
+        let mut streams: [_; MOST] = std::array::from_fn(|_| Stream::<T, F>::new());
+        let mut r = range.start;
+        while r < range.end {
+            let (at, left) = g.reduced_start(r);
+            let len = left.min(range.end - r).min(most);
+            blocks.evaluate(start + at, len);
+            for (k, stream) in streams.iter_mut().enumerate().take(count) {
+                feed_stream::<T, F>(stream, blocks.result(k));
+            }
+            r += len;
+        }
+        streams.map(Stream::finish)
+    }
+
+    /// `w` results side by side, left in the first row of the scratch memory: of that, each of the
+    /// program's results has `each` elements, first the lanes, then the levels of the tree.
     fn columns<T: Eval, F: Fold<T>>(
         &self,
         blocks: &mut Blocks<'_, T>,
         start: usize,
         range: std::ops::Range<usize>,
         w: usize,
-        lanes: &mut [T],
-        levels: &mut [T],
+        scratch: &mut [T],
+        each: usize,
     ) {
         let (g, most) = (&self.geometry, blocks.most());
         // Rows that one call may ask for: whole rows lie one after the other, parts of rows only
@@ -360,35 +444,47 @@ impl Job<'_> {
         };
         let mut chunks = 0usize;
         let mut r = range.start;
-        lanes.fill(F::IDENTITY);
+        for own in scratch.chunks_exact_mut(each) {
+            own.get_mut(..LANES * w).unwrap_or_default().fill(F::IDENTITY);
+        }
         while r < range.end {
             let (at, left) = g.reduced_start(r);
             let to_chunk_end = CHUNK - r % CHUNK;
             let n = left.min(range.end - r).min(to_chunk_end).min(rows);
-            let xs = blocks.get(start + at, (n - 1) * g.width + w);
-            if w == g.width {
-                add_flat::<T, F>(lanes, r % LANES * w, xs);
-            } else {
-                add_rows::<T, F>(lanes, w, r % LANES, xs, g.width);
-            }
+            blocks.evaluate(start + at, (n - 1) * g.width + w);
+            let lane = r % LANES;
             r += n;
-            if r.is_multiple_of(CHUNK) && r < range.end {
-                join_lanes::<T, F>(lanes, w);
-                push_row::<T, F>(lanes, levels, w, chunks);
-                chunks += 1;
-                lanes.fill(F::IDENTITY);
+            let whole = r.is_multiple_of(CHUNK) && r < range.end;
+            for (k, own) in scratch.chunks_exact_mut(each).enumerate() {
+                let (lanes, levels) = own.split_at_mut(LANES * w);
+                let xs = blocks.result(k);
+                if w == g.width {
+                    add_flat::<T, F>(lanes, lane * w, xs);
+                } else {
+                    add_rows::<T, F>(lanes, w, lane, xs, g.width);
+                }
+                if whole {
+                    join_lanes::<T, F>(lanes, w);
+                    push_row::<T, F>(lanes, levels, w, chunks);
+                    lanes.fill(F::IDENTITY);
+                }
             }
+            chunks += usize::from(whole);
         }
-        join_lanes::<T, F>(lanes, w);
-        // The last chunk is the latest of what is left over: join with the earlier from low to high.
-        for level in 0..usize::BITS as usize - chunks.leading_zeros() as usize {
-            if chunks >> level & 1 == 1 {
-                let (Some(later), Some(earlier)) =
-                    (lanes.get_mut(..w), levels.get(level * w..(level + 1) * w))
-                else {
-                    return;
-                };
-                join_before::<T, F>(later, earlier);
+        for own in scratch.chunks_exact_mut(each) {
+            let (lanes, levels) = own.split_at_mut(LANES * w);
+            join_lanes::<T, F>(lanes, w);
+            // The last chunk is the latest of what is left over: join with the earlier from low to
+            // high.
+            for level in 0..usize::BITS as usize - chunks.leading_zeros() as usize {
+                if chunks >> level & 1 == 1 {
+                    let (Some(later), Some(earlier)) =
+                        (lanes.get_mut(..w), levels.get(level * w..(level + 1) * w))
+                    else {
+                        return;
+                    };
+                    join_before::<T, F>(later, earlier);
+                }
             }
         }
     }

@@ -4,7 +4,11 @@
 //! after another. Elements under a window are taken in row-major order; sums go row by row, so the
 //! bits depend on the shape alone. Results of one row, or planes that are added to, are independent
 //! pieces of work. The common 2 x 2 windows without overlap have loops of their own.
+//!
+//! With channels last ([`pooling_last`]) the planes of an image lie between one another, and vectors
+//! run along the channels; the bits are the same.
 
+mod last;
 mod max;
 mod mean;
 mod place;
@@ -99,6 +103,12 @@ impl Axis {
         self.windows.kernel == 0
     }
 
+    /// Whether windows share no element, or are walked through one after the other.
+    fn apart(&self) -> bool {
+        let [kernel, stride, _, step] = self.numbers();
+        self.adaptive() || stride > kernel.saturating_sub(1) * step
+    }
+
     #[inline(always)]
     fn step(&self) -> usize {
         usize::from(self.windows.dilation)
@@ -174,7 +184,10 @@ impl Axis {
 #[derive(Clone, Copy)]
 struct Job {
     axes: [Axis; 3],
+    /// Planes one after another; with channels last, images.
     planes: usize,
+    /// How many planes lie between one another.
+    channels: usize,
 }
 
 impl Job {
@@ -196,6 +209,12 @@ impl Job {
         [a.size, a.out] == [1, 1] && a.windows == Windows::NONE && fits(b) && fits(c)
     }
 
+    /// Whether windows of [`Job::pairs`] see every element.
+    fn covered(&self) -> bool {
+        let [_, b, c] = self.axes;
+        b.out * 2 == b.size && c.out * 2 == c.size
+    }
+
     /// Which plane a row of results belongs to, and which of its rows it is.
     #[inline(always)]
     fn row(&self, row: usize) -> (usize, usize, usize) {
@@ -209,7 +228,8 @@ impl Job {
             0 => a.size.div_ceil(a.out.max(1)).max(1),
             k => usize::from(k),
         };
-        self.planes * self.windows() * self.axes.iter().map(of).product::<usize>()
+        let taps = self.axes.iter().map(of).product::<usize>();
+        self.planes * self.channels * self.windows() * taps
     }
 }
 
@@ -327,10 +347,35 @@ pub fn pooling(
     operands: &[Mem<'_>],
     out: Mem<'_>,
 ) -> Result<(), KernelError> {
+    checked(kind, Job { axes, planes, channels: 1 }, false, operands, out)
+}
+
+/// The same of images whose channels are the last axis, with the same bits.
+///
+/// # Errors
+/// As [`pooling`].
+pub fn pooling_last(
+    kind: Pooling,
+    axes: [Axis; 3],
+    (images, channels): (usize, usize),
+    operands: &[Mem<'_>],
+    out: Mem<'_>,
+) -> Result<(), KernelError> {
+    checked(kind, Job { axes, planes: images, channels }, true, operands, out)
+}
+
+fn checked(
+    kind: Pooling,
+    job: Job,
+    last: bool,
+    operands: &[Mem<'_>],
+    out: Mem<'_>,
+) -> Result<(), KernelError> {
     let bounds = KernelError::Bounds("pooling");
-    let job = Job { axes, planes };
+    let axes = job.axes;
+    let all = job.planes.checked_mul(job.channels).ok_or(bounds.clone())?;
     let size = |f: fn(&Axis) -> usize| {
-        axes.iter().try_fold(planes, |n, a| n.checked_mul(f(a))).ok_or(bounds.clone())
+        axes.iter().try_fold(all, |n, a| n.checked_mul(f(a))).ok_or(bounds.clone())
     };
     let (whole, windows) = (size(|a| a.size)?, size(|a| a.out)?);
     let bad = |a: &Axis| a.windows.stride == 0 || a.windows.dilation == 0;
@@ -358,8 +403,8 @@ pub fn pooling(
         return Err(KernelError::Overlap("pooling"));
     }
     match ty {
-        Ty::F32 => run::<f32>(kind, &job, operands, &out),
-        Ty::F64 => run::<f64>(kind, &job, operands, &out),
+        Ty::F32 => run::<f32>(kind, &job, last, operands, &out),
+        Ty::F64 => run::<f64>(kind, &job, last, operands, &out),
         _ => Err(KernelError::Type("pooling of such elements")),
     }
 }
@@ -367,6 +412,7 @@ pub fn pooling(
 fn run<T: Real>(
     kind: Pooling,
     job: &Job,
+    channels_last: bool,
     operands: &[Mem<'_>],
     out: &Mem<'_>,
 ) -> Result<(), KernelError> {
@@ -374,28 +420,39 @@ fn run<T: Real>(
     // SAFETY: `out` overlaps no operand, and windows are used by one kernel at a time.
     let read = |k: usize| unsafe { operands.get(k).and_then(|m| m.slice_of::<T>()) };
     let x = read(0).ok_or_else(wrong)?;
+    let second = || read(1).ok_or_else(wrong);
     if out.is_empty() {
         return Ok(());
     }
     if let Pooling::MaxAt = kind {
         // SAFETY: as above.
         let to = unsafe { out.slice_of_mut::<i64>() }.ok_or_else(wrong)?;
-        return rows(job, to, |first, to| place::positions(job, x, first, to));
+        let f = if channels_last { last::positions } else { place::positions };
+        return rows(job, to, |first, to| f(job, x, first, to));
     }
     // SAFETY: as above.
     let to = unsafe { out.slice_of_mut::<T>() }.ok_or_else(wrong)?;
     match kind {
-        Pooling::Max => rows(job, to, |first, to| max::largest(job, x, first, to)),
+        Pooling::Max => {
+            let f = if channels_last { last::largest } else { max::largest };
+            rows(job, to, |first, to| f(job, x, first, to))
+        }
         Pooling::MaxPick => {
-            let v = read(1).ok_or_else(wrong)?;
-            rows(job, to, |first, to| place::pick(job, x, v, first, to))
+            let (v, f) = (second()?, if channels_last { last::pick } else { place::pick });
+            rows(job, to, |first, to| f(job, x, v, first, to))
         }
-        Pooling::Mean(by) => rows(job, to, |first, to| mean::mean(job, x, by, first, to)),
+        Pooling::Mean(by) => {
+            let f = if channels_last { last::mean } else { mean::mean };
+            rows(job, to, |first, to| f(job, x, by, first, to))
+        }
         Pooling::MaxPlace => {
-            let g = read(1).ok_or_else(wrong)?;
-            planes(job, to, |first, to| place::place(job, x, g, first, to))
+            let (g, f) = (second()?, if channels_last { last::place } else { place::place });
+            planes(job, to, |first, to| f(job, x, g, first, to))
         }
-        Pooling::Spread(by) => planes(job, to, |first, to| mean::spread(job, x, by, first, to)),
+        Pooling::Spread(by) => {
+            let f = if channels_last { last::spread } else { mean::spread };
+            planes(job, to, |first, to| f(job, x, by, first, to))
+        }
         Pooling::MaxAt => Err(wrong()),
     }
 }
@@ -406,7 +463,7 @@ fn rows<T: Element>(
     out: &mut [T],
     f: impl Fn(usize, &mut [T]) + Sync,
 ) -> Result<(), KernelError> {
-    let n = job.axes[2].out;
+    let n = job.axes[2].out * job.channels;
     pieces(out, n, job.work(), f)
 }
 
@@ -416,7 +473,7 @@ fn planes<T: Element>(
     out: &mut [T],
     f: impl Fn(usize, &mut [T]) + Sync,
 ) -> Result<(), KernelError> {
-    pieces(out, job.plane(), job.work() + out.len(), f)
+    pieces(out, job.plane() * job.channels, job.work() + out.len(), f)
 }
 
 /// Runs pieces of whole units of `n` results.

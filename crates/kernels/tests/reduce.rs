@@ -81,7 +81,7 @@ fn reduce<T: Element + Default>(
     let program = plain(T::TY, strides(dims)).compile()?;
     let kept = (0..dims.len()).filter(|a| axes >> a & 1 == 0).map(|a| dims[a]).product();
     output(kept, |out| {
-        run(kind, &program, dims, axes, &[Mem::read(xs)], out, &[], &[], false).map(|_| ())
+        run(kind, &program, dims, axes, &[Mem::read(xs)], &[out], &[], &[], 0).map(|_| ())
     })
 }
 
@@ -101,7 +101,7 @@ fn fused(kind: ReduceKind, xs: &[f32], dims: &[usize], axes: u8) -> Vec<f32> {
     .unwrap();
     let kept = (0..dims.len()).filter(|a| axes >> a & 1 == 0).map(|a| dims[a]).product();
     let operands = [Mem::read(xs), Mem::read(&zeros)];
-    output(kept, |out| run(kind, &program, dims, axes, &operands, out, &[], &[], false).map(|_| ()))
+    output(kept, |out| run(kind, &program, dims, axes, &operands, &[out], &[], &[], 0).map(|_| ()))
         .unwrap()
 }
 
@@ -123,7 +123,7 @@ fn transposed(kind: ReduceKind, xs: &[f32], dims: &[usize], axes: u8) -> Vec<f32
     let program = plain(Ty::F32, steps).compile().unwrap();
     let kept = (0..dims.len()).filter(|a| axes >> a & 1 == 0).map(|a| dims[a]).product();
     output(kept, |out| {
-        run(kind, &program, dims, axes, &[Mem::read(&stored)], out, &[], &[], false).map(|_| ())
+        run(kind, &program, dims, axes, &[Mem::read(&stored)], &[out], &[], &[], 0).map(|_| ())
     })
     .unwrap()
 }
@@ -270,7 +270,17 @@ fn the_watch_and_the_checks() {
     let xs = [1.0f32, 2.0, f32::INFINITY, 4.0];
     let program = plain(Ty::F32, strides(&[2, 2])).compile().unwrap();
     let go = |axes, out: Mem<'_>, watch| {
-        run(ReduceKind::Sum, &program, &[2, 2], axes, &[Mem::read(&xs)], out, &[], &[], watch)
+        run(
+            ReduceKind::Sum,
+            &program,
+            &[2, 2],
+            axes,
+            &[Mem::read(&xs)],
+            &[out],
+            &[],
+            &[],
+            u8::from(watch),
+        )
     };
     let mut out = [0.0f32; 2];
     assert_eq!(go(2, Mem::write(&mut out), true), Ok(false));
@@ -282,7 +292,7 @@ fn the_watch_and_the_checks() {
     let mut both = [1.0f32; 4];
     let mem = Mem::write(&mut both);
     let part = mem.slice(0, 2).unwrap();
-    let r = run(ReduceKind::Sum, &program, &[2, 2], 2, &[mem], part, &[], &[], false);
+    let r = run(ReduceKind::Sum, &program, &[2, 2], 2, &[mem], &[part], &[], &[], 0);
     assert!(matches!(r, Err(KernelError::Overlap(_))));
     let short = [1.0f32; 3];
     let r = run(
@@ -291,12 +301,49 @@ fn the_watch_and_the_checks() {
         &[2, 2],
         2,
         &[Mem::read(&short)],
-        Mem::write(&mut out),
+        &[Mem::write(&mut out)],
         &[],
         &[],
-        false,
+        0,
     );
     assert!(r.is_err());
+}
+
+#[test]
+fn several_results_are_those_of_runs_of_their_own() {
+    use gradus_kernels::program::{Instr, Program, Unary};
+    for (dims, axes) in [
+        (&[70, 33, 5][..], 0b011),
+        (&[3, 4, 700], 0b101),
+        (&[90_000], 1),
+        (&[60, 300], 1),
+        (&[9, 7], 2),
+    ] {
+        let xs = f32s(dims.iter().product(), 3);
+        let sources = plain(Ty::F32, strides(dims)).sources;
+        let instrs = vec![Instr::Unary(Unary::Square, 0), Instr::Unary(Unary::Tanh, 1)];
+        let program = |results: &[u16]| {
+            let (sources, instrs) = (sources.clone(), instrs.clone());
+            Program { sources, instrs, results: results.to_vec() }.compile().unwrap()
+        };
+        let kept: usize = (0..dims.len()).filter(|i| axes >> i & 1 == 0).map(|i| dims[i]).product();
+        let one = |k: u16| {
+            let (program, x) = (program(&[k]), [Mem::read(&xs)]);
+            output(kept, |out| {
+                run(ReduceKind::Sum, &program, dims, axes, &x, &[out], &[], &[], 0).map(|_| ())
+            })
+            .unwrap()
+        };
+        let want: Vec<Vec<u32>> = (0..3).map(|k| bits(&one(k))).collect();
+        let have = everywhere(|| {
+            let (program, x) = (program(&[0, 1, 2]), [Mem::read(&xs)]);
+            let mut outs = vec![vec![0.0f32; kept]; 3];
+            let mems: Vec<Mem<'_>> = outs.iter_mut().map(|o| Mem::write(o)).collect();
+            run(ReduceKind::Sum, &program, dims, axes, &x, &mems, &[], &[], 7).unwrap();
+            outs.iter().map(|o| bits(o)).collect::<Vec<_>>()
+        });
+        assert_eq!(have, want, "{dims:?} over {axes:b}");
+    }
 }
 
 fn naive_arg(kind: ArgKind, xs: &[f32]) -> i64 {

@@ -4,7 +4,7 @@
 mod support;
 
 use gradus_kernels::memory::{KernelError, Mem};
-use gradus_kernels::window::{Axis, Divisor, Pooling, Windows, pooling};
+use gradus_kernels::window::{Axis, Divisor, Pooling, Windows, pooling, pooling_last};
 use proptest::prelude::*;
 use support::{Numbers, bits, everywhere, f32s, output};
 
@@ -85,6 +85,50 @@ fn close(a: &[f32], b: &[f32]) {
     }
 }
 
+/// Planes of images between one another: the last axis of `[images, elements, channels]`.
+fn turned<T: Copy>(x: &[T], images: usize, channels: usize) -> Vec<T> {
+    let n = x.len() / (images * channels).max(1);
+    let at = |i: usize, e: usize, c: usize| x[(i * channels + c) * n + e];
+    let places = (0..images).flat_map(|i| (0..n).map(move |e| (i, e)));
+    places.flat_map(|(i, e)| (0..channels).map(move |c| at(i, e, c))).collect()
+}
+
+/// Channels last give the bits that channels second give.
+fn check_last(axes: [Axis; 3], channels: usize, seed: u64) {
+    let images = 2;
+    let size = |f: fn(&Axis) -> usize| axes.iter().map(f).product::<usize>() * images * channels;
+    let (whole, short) = (size(|a| a.size), size(|a| a.out));
+    let (x, v, g) = (f32s(whole, seed), f32s(whole, seed + 1), f32s(short, seed + 2));
+    let mut kinds = vec![(Pooling::Max, vec![&x], short), (Pooling::MaxPick, vec![&x, &v], short)];
+    kinds.push((Pooling::MaxPlace, vec![&x, &g], whole));
+    for by in [Divisor::One, Divisor::Inside, Divisor::Padded] {
+        kinds.push((Pooling::Mean(by), vec![&x], short));
+        kinds.push((Pooling::Spread(by), vec![&g], whole));
+    }
+    for (kind, operands, len) in kinds {
+        let mems: Vec<Mem<'_>> = operands.iter().map(|o| Mem::read(o)).collect();
+        let planes = images * channels;
+        let want = output::<f32>(len, |to| pooling(kind, axes, planes, &mems, to)).unwrap();
+        let want = bits(&turned(&want, images, channels));
+        let last: Vec<Vec<f32>> = operands.iter().map(|o| turned(o, images, channels)).collect();
+        let have = everywhere(|| {
+            let mems: Vec<Mem<'_>> = last.iter().map(|o| Mem::read(o)).collect();
+            let size = (images, channels);
+            bits(&output::<f32>(len, |to| pooling_last(kind, axes, size, &mems, to)).unwrap())
+        });
+        assert_eq!(have, want, "{kind:?} {axes:?} {channels}");
+    }
+    let at = |x: &[f32], run: &dyn Fn(&[Mem<'_>], Mem<'_>) -> Result<(), KernelError>| {
+        output::<i64>(short, |to| run(&[Mem::read(x)], to)).unwrap()
+    };
+    let planes = images * channels;
+    let want = at(&x, &|ins, to| pooling(Pooling::MaxAt, axes, planes, ins, to));
+    let have = at(&turned(&x, images, channels), &|ins, to| {
+        pooling_last(Pooling::MaxAt, axes, (images, channels), ins, to)
+    });
+    assert_eq!(have, turned(&want, images, channels), "{axes:?} {channels}");
+}
+
 fn check(axes: [Axis; 3], planes: usize, x: &[f32], seed: u64) {
     let plane: usize = axes.iter().map(|a| a.size).product();
     let list = windows(&axes, Divisor::One);
@@ -134,6 +178,9 @@ fn check(axes: [Axis; 3], planes: usize, x: &[f32], seed: u64) {
             }
         }
         close(&run(Pooling::Spread(by), &[&g], want.len()), &want);
+    }
+    for channels in [1, 6, 21] {
+        check_last(axes, channels, seed);
     }
 }
 

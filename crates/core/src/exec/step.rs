@@ -46,17 +46,17 @@ pub(super) fn run(run: &Run<'_>, step: &Step) -> Result<bool, Stop> {
             let (ins, outs) = (windows(run, operands)?, windows(run, outputs)?);
             map::run(program, dims.dims(), &ins, &outs, run.numbers, run.keys)?;
         }
-        Step::Reduce { kind, program, dims, axes, operands, out, watch, .. } => {
+        Step::Reduce { kind, program, dims, axes, operands, outs, watch, .. } => {
             let kind = match kind {
                 Reduction::Sum => ReduceKind::Sum,
                 Reduction::Prod => ReduceKind::Prod,
                 Reduction::Max => ReduceKind::Max,
                 Reduction::Min => ReduceKind::Min,
             };
-            let ins = windows(run, operands)?;
-            let out = run.mem(out)?;
+            let (ins, outs) = (windows(run, operands)?, windows(run, outs)?);
             let (dims, numbers, keys) = (dims.dims(), run.numbers, run.keys);
-            return Ok(reduce::run(kind, program, dims, *axes, &ins, out, numbers, keys, *watch)?);
+            let done = reduce::run(kind, program, dims, *axes, &ins, &outs, numbers, keys, *watch);
+            return Ok(done?);
         }
         Step::ArgReduce { max, outer, len, inner, x, out } => {
             let kind = if *max { ArgKind::ArgMax } else { ArgKind::ArgMin };
@@ -82,13 +82,20 @@ pub(super) fn run(run: &Run<'_>, step: &Step) -> Result<bool, Stop> {
             let (sorted, values) = (run.mem(sorted)?, run.mem(values)?);
             sort::search(*right, sorted, *n, values, *m, run.mem(out)?)?;
         }
-        Step::Pool { kind, axes, planes, operands, out } => {
-            let ins = windows(run, operands)?;
-            window::pooling(*kind, *axes, *planes, &ins, run.mem(out)?)?;
+        Step::Pool { kind, axes, planes, channels, operands, out } => {
+            let (ins, out) = (windows(run, operands)?, run.mem(out)?);
+            match channels {
+                Some(n) => {
+                    let images = (planes.checked_div(*n).unwrap_or(0), *n);
+                    window::pooling_last(*kind, *axes, images, &ins, out)?;
+                }
+                None => window::pooling(*kind, *axes, *planes, &ins, out)?,
+            }
         }
         Step::Gemm(g) => return Ok(product(run, g)?),
-        Step::Conv { pass, geometry, a, b, out } => {
-            let end = conv::Epilogue::default();
+        Step::Conv { pass, geometry, a, b, bias, activation, out } => {
+            let bias = bias.as_ref().map(|l| run.mem(l)).transpose()?;
+            let end = conv::Epilogue { bias, activation: *activation };
             conv::conv(*pass, geometry, run.mem(a)?, run.mem(b)?, &end, run.mem(out)?)?;
         }
         Step::Attention(a) => attention::run(run, a)?,

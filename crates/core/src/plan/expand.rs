@@ -72,6 +72,8 @@ pub(crate) fn expand(recorded: &[Recorded]) -> Result<Expanded> {
                 binding,
                 backward: false,
                 epoch: 0,
+                last: false,
+                inlined: false,
             })
         };
         let val = if node.leaf {
@@ -124,6 +126,8 @@ pub(crate) fn expand(recorded: &[Recorded]) -> Result<Expanded> {
                         binding: 0,
                         backward: true,
                         epoch: 0,
+                        last: false,
+                        inlined: false,
                     })
                 }
                 Op::CustomGrad => {
@@ -208,5 +212,7 @@ fn structured(ir: &mut Ir, op: &Op, mut inputs: Operands<Val>, meta: Meta, grad:
         binding: 0,
         backward: false,
         epoch: 0,
+        last: false,
+        inlined: false,
     })
 }

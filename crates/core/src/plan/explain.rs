@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use gradus_kernels::gemm::Activation;
+
 use super::Plan;
 use super::verify::name;
 use crate::backend::{Bank, Effect, Loc, Step};
@@ -55,15 +57,22 @@ fn bank(b: Bank) -> String {
     }
 }
 
+fn relu(activation: Activation) -> &'static str {
+    match activation {
+        Activation::None => "",
+        Activation::Relu => ", relu",
+    }
+}
+
 /// What a step makes of what.
 pub(super) fn describe(step: &Step) -> String {
     match step {
         Step::Map { dims, operands, outputs, instrs, .. } => {
             format!("{} <- {}  {dims}, {} instructions", list(outputs), list(operands), instrs)
         }
-        Step::Reduce { kind, dims, axes, operands, out, instrs, .. } => format!(
+        Step::Reduce { kind, dims, axes, operands, outs, instrs, .. } => format!(
             "{} <- {:?}({})  {dims} over axes {:?}, {} instructions",
-            loc(out),
+            list(outs),
             kind,
             list(operands),
             (0..8).filter(|i| axes & (1 << i) != 0).collect::<Vec<_>>(),
@@ -104,9 +113,11 @@ pub(super) fn describe(step: &Step) -> String {
             loc(sorted),
             loc(values)
         ),
-        Step::Pool { kind, axes, planes, operands, out } => {
+        Step::Pool { kind, axes, planes, channels, operands, out } => {
             let sizes = axes.map(|a| (a.size, a.out));
-            format!("{} <- {kind:?}({})  {planes} planes, {sizes:?}", loc(out), list(operands))
+            let last = if channels.is_some() { ", channels last" } else { "" };
+            let (out, operands) = (loc(out), list(operands));
+            format!("{out} <- {kind:?}({operands})  {planes} planes, {sizes:?}{last}")
         }
         Step::Gemm(g) => format!(
             "{} <- {} @ {}  {}x[{}, {}, {}]{}{}{}",
@@ -122,13 +133,10 @@ pub(super) fn describe(step: &Step) -> String {
                 Precision::Bf16 => " in bf16",
             },
             if g.bias.is_some() { " + bias" } else { "" },
-            match g.activation {
-                gradus_kernels::gemm::Activation::None => "",
-                gradus_kernels::gemm::Activation::Relu => ", relu",
-            }
+            relu(g.activation)
         ),
-        Step::Conv { pass, geometry: g, a, b, out } => format!(
-            "{} <- {pass:?}({}, {})  {}x[{}, {:?}] -> [{}, {:?}], window {:?}, groups {}",
+        Step::Conv { pass, geometry: g, a, b, bias, activation, out } => format!(
+            "{} <- {pass:?}({}, {})  {}x[{}, {:?}] -> [{}, {:?}], window {:?}, groups {}{}{}{}",
             loc(out),
             loc(a),
             loc(b),
@@ -138,7 +146,10 @@ pub(super) fn describe(step: &Step) -> String {
             g.outputs,
             g.y,
             g.kernel,
-            g.groups
+            g.groups,
+            if g.last { ", channels last" } else { "" },
+            if bias.is_some() { " + bias" } else { "" },
+            relu(*activation)
         ),
         Step::Attention(a) => {
             let h = a.heads;

@@ -13,11 +13,13 @@ use super::expand::{Expanded, IrEffect};
 use super::ir::{Ir, Val};
 use super::view::{self, View};
 use crate::graph::dtype::DType;
-use crate::ops::{Binary, Op, Unary};
+use crate::ops::{Binary, ConvPass, Op, Unary};
 
 /// Limits of one map, so that its registers stay in the first-level cache.
 const MAX_MEMBERS: usize = 48;
 const MAX_OPERANDS: usize = 20;
+/// Reductions in one step.
+const MAX_REDUCTIONS: usize = gradus_kernels::reduce::MOST;
 
 /// What a group of values is computed by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,8 +47,10 @@ pub(crate) struct Fused {
     pub(crate) views: Vec<View>,
     /// Values that a copy step gives memory of their own.
     pub(crate) copied: Vec<bool>,
-    /// Computed inside the reduction that consumes them.
+    /// Computed inside the reductions that consume them.
     pub(crate) inline: Vec<bool>,
+    /// Of each reduction, the first one of those that may share its step.
+    siblings: Vec<Val>,
     /// The group that computes a value; none for views, leaves, inlined values and sources.
     pub(crate) group: Vec<Option<u32>>,
     pub(crate) groups: Vec<Group>,
@@ -123,6 +127,14 @@ impl Fused {
         if self.copied[v as usize] { View::whole(v, &ir.shape(v)) } else { self.views[v as usize] }
     }
 
+    /// The group that a user of a value is computed in; of those inside of reductions, any of them.
+    fn group_of_user(&self, mut user: Val) -> Option<u32> {
+        while self.inline[user as usize] {
+            user = *self.users[user as usize].first()?;
+        }
+        self.group[user as usize]
+    }
+
     /// The value as contiguous elements of its base: the offset; `None` if it has gaps.
     pub(crate) fn contiguous(&self, ir: &Ir, v: Val) -> Option<View> {
         let view = self.view(ir, v);
@@ -150,6 +162,7 @@ pub(crate) fn fuse(e: &Expanded, on: bool) -> Fused {
         views,
         copied,
         inline: vec![false; n],
+        siblings: vec![Val::MAX; n],
         group: vec![None; n],
         groups: Vec::new(),
         stored: vec![false; n],
@@ -182,6 +195,7 @@ pub(crate) fn fuse(e: &Expanded, on: bool) -> Fused {
     }
     copies(ir, &mut f);
     if on {
+        siblings(ir, &mut f);
         inline(ir, &mut f, &pinned);
     }
     store_sources(e, &mut f);
@@ -232,9 +246,69 @@ fn copies(ir: &Ir, f: &mut Fused) {
     }
 }
 
-/// Marks element-wise values that only one reduction needs.
+/// How far a reduction looks for what it shares with another.
+const LOOK: usize = 12;
+
+/// Finds reductions of one kind over the same axes of one shape that read a value in common, and do
+/// not need each other: one pass over the operands serves them all.
+fn siblings(ir: &Ir, f: &mut Fused) {
+    // How many steps that cannot be fused lie before a value; a reduction has more than all that it
+    // needs, so reductions with equal numbers do not need each other.
+    let mut depth = vec![0u32; ir.len()];
+    // The last reductions that others may join, with what they read.
+    let mut open: Vec<(Val, usize, SmallVec<[Val; LOOK]>)> = Vec::new();
+    for v in 0..ir.len() as Val {
+        let node = ir.node(v);
+        let below = node.inputs.iter().map(|&i| depth[i as usize]).max().unwrap_or(0);
+        let own = !node.op.is_view() && !mappable(ir, v);
+        depth[v as usize] = below + u32::from(own);
+        let Op::Reduce(kind, axes) = node.op else { continue };
+        f.siblings[v as usize] = v;
+        let shape = ir.shape(node.inputs[0]);
+        let mut reads: SmallVec<[Val; LOOK]> = SmallVec::new();
+        let mut at = 0;
+        reads.push(node.inputs[0]);
+        while at < reads.len() && reads.len() < LOOK {
+            let x = reads[at];
+            at += 1;
+            if mappable(ir, x) {
+                for &i in &ir.node(x).inputs {
+                    // What is repeated costs nothing to read again.
+                    let small = matches!(ir.node(i).op, Op::Broadcast);
+                    if !small && !reads.contains(&i) && reads.len() < LOOK {
+                        reads.push(i);
+                    }
+                }
+            }
+        }
+        let found = open.iter_mut().find(|(first, count, theirs)| {
+            let other = ir.node(*first);
+            matches!(other.op, Op::Reduce(k, a) if k == kind && a == axes)
+                && *count < MAX_REDUCTIONS
+                && ir.shape(other.inputs[0]) == shape
+                && other.dtype == node.dtype
+                && other.epoch == node.epoch
+                && depth[*first as usize] == depth[v as usize]
+                && reads.iter().any(|r| theirs.contains(r))
+        });
+        match found {
+            Some((first, count, _)) => {
+                f.siblings[v as usize] = *first;
+                *count += 1;
+            }
+            None => {
+                if open.len() == 16 {
+                    open.remove(0);
+                }
+                open.push((v, 1, reads));
+            }
+        }
+    }
+}
+
+/// Marks element-wise values that only one step needs.
 fn inline(ir: &Ir, f: &mut Fused, pinned: &[bool]) {
-    // The reduction that a value is computed in, and how much each already has.
+    // The reductions that a value is computed in, and how much each already has.
     let mut root: Vec<Val> = vec![Val::MAX; ir.len()];
     let mut members = vec![0usize; ir.len()];
     let mut operands = vec![1usize; ir.len()];
@@ -243,22 +317,51 @@ fn inline(ir: &Ir, f: &mut Fused, pinned: &[bool]) {
             continue;
         }
         let Some(&user) = f.users[v].first() else { continue };
-        if f.users[v].iter().any(|&u| u != user) {
+        let only = f.users[v].iter().all(|&u| u == user);
+        let into = |u: Val| match ir.node(u).op {
+            Op::Reduce(..) => f.siblings[u as usize],
+            _ if f.inline[u as usize] => root[u as usize],
+            // Whichever map its only user is in.
+            _ if only && goes_with(ir, v as Val, u) && !ends_product(ir, f, v as Val) => u,
+            _ => Val::MAX,
+        };
+        let home = into(user);
+        if home == Val::MAX || f.users[v].iter().any(|&u| into(u) != home) {
             continue;
         }
-        let node = ir.node(user);
-        let into = match node.op {
-            Op::Reduce(..) => user,
-            _ if f.inline[user as usize] => root[user as usize],
-            _ => continue,
-        } as usize;
         let more = ir.nodes[v].inputs.len() - 1;
-        if members[into] < MAX_MEMBERS / 2 && operands[into] + more <= MAX_OPERANDS {
-            members[into] += 1;
-            operands[into] += more;
-            root[v] = into as Val;
+        let at = home as usize;
+        if members[at] < MAX_MEMBERS / 2 && operands[at] + more <= MAX_OPERANDS {
+            members[at] += 1;
+            operands[at] += more;
+            root[v] = home;
             f.inline[v] = true;
         }
+    }
+}
+
+/// Whether a value may be computed inside of the map of its only user, however late that is.
+fn goes_with(ir: &Ir, v: Val, user: Val) -> bool {
+    let (node, to) = (ir.node(v), ir.node(user));
+    // A value of the forward pass would keep all its operands for the backward pass; `recompute` has
+    // decided about those.
+    let near = node.backward == to.backward && node.epoch == to.epoch;
+    (node.inlined || near) && mappable(ir, user) && node.shape == to.shape
+}
+
+/// Whether a value may become the epilogue of a product.
+fn ends_product(ir: &Ir, f: &Fused, v: Val) -> bool {
+    let product = |x: Val| {
+        matches!(ir.node(x).op, Op::Matmul(_) | Op::Conv(_)) && f.users[x as usize].len() == 1
+    };
+    let node = ir.node(v);
+    match node.op {
+        Op::Binary(Binary::Add) => node.inputs.iter().any(|&i| product(i)),
+        Op::Unary(Unary::Relu) => {
+            let sum = ir.node(node.inputs[0]);
+            matches!(sum.op, Op::Binary(Binary::Add)) && sum.inputs.iter().any(|&i| product(i))
+        }
+        _ => false,
     }
 }
 
@@ -357,9 +460,19 @@ fn group(ir: &Ir, f: &mut Fused, pinned: &[bool], on: bool) {
             }
             continue;
         }
+        if let Some(g) = beside(f, below, v) {
+            let group = &mut f.groups[g as usize];
+            group.members.push(v);
+            level[at] = group.level;
+            f.group[at] = Some(g);
+            continue;
+        }
         level[at] = below + 1;
         let g = start(f, v, Kind::Single, below + 1, node.inputs.len());
-        if on && matches!(node.op, Op::Matmul(_)) && node.dtype == DType::F32 {
+        let convolution = matches!(node.op, Op::Conv(c) if c.pass != ConvPass::Weight);
+        // A bias along the last axis.
+        let has_epilogue = matches!(node.op, Op::Matmul(_)) || convolution && node.last;
+        if on && has_epilogue && node.dtype == DType::F32 {
             for member in epilogue(ir, f, pinned, &level, v) {
                 f.group[member as usize] = Some(g);
                 f.groups[g as usize].members.push(member);
@@ -368,6 +481,13 @@ fn group(ir: &Ir, f: &mut Fused, pinned: &[bool], on: bool) {
         }
     }
     compact(f);
+}
+
+/// The step of a sibling that runs when everything is there that a reduction needs.
+fn beside(f: &Fused, below: u32, v: Val) -> Option<u32> {
+    let first = f.siblings[v as usize];
+    let g = if first < v { f.group[first as usize] } else { None };
+    g.filter(|&g| below < f.groups[g as usize].level)
 }
 
 fn start(f: &mut Fused, v: Val, kind: Kind, level: u32, operands: usize) -> u32 {
@@ -430,8 +550,19 @@ fn compact(f: &mut Fused) {
 /// other operand is there before that map runs.
 fn join(ir: &Ir, f: &mut Fused, level: &[u32], v: Val) -> Option<u32> {
     let node = ir.node(v);
+    // What it reads, through the values that are computed inside of it.
+    let mut reads: SmallVec<[Val; 8]> = node.inputs.iter().copied().collect();
+    let mut next = 0;
+    while let Some(&i) = reads.get(next) {
+        if f.inline[i as usize] {
+            reads.swap_remove(next);
+            reads.extend(ir.node(i).inputs.iter().copied());
+        } else {
+            next += 1;
+        }
+    }
     let mut best: Option<u32> = None;
-    for &i in &node.inputs {
+    for &i in &reads {
         let Some(g) = f.group[i as usize] else { continue };
         let group = &f.groups[g as usize];
         let first = group.members[0];
@@ -448,7 +579,7 @@ fn join(ir: &Ir, f: &mut Fused, level: &[u32], v: Val) -> Option<u32> {
     let g = best?;
     let at = f.groups[g as usize].level;
     let mut new = 0;
-    for &i in &node.inputs {
+    for &i in &reads {
         if f.group[i as usize] == Some(g) {
             continue;
         }
@@ -522,8 +653,8 @@ fn mark_stored(e: &Expanded, f: &mut Fused) {
         let group = &f.groups[g as usize];
         let last = group.members.last() == Some(&(v as Val));
         let outside = match group.kind {
-            Kind::Map => f.users[v].iter().any(|&u| f.group[u as usize] != Some(g)),
-            Kind::Single => last,
+            Kind::Map => f.users[v].iter().any(|&u| f.group_of_user(u) != Some(g)),
+            Kind::Single => last || matches!(e.ir.node(v as Val).op, Op::Reduce(..)),
             Kind::Copy => true,
         };
         if outside {

@@ -37,6 +37,10 @@ pub(crate) struct IrNode {
     pub(crate) backward: bool,
     /// 0, or the number of the recomputation that it belongs to.
     pub(crate) epoch: u32,
+    /// Of convolutions and pools: the channels of their images are the last axis, not the second.
+    pub(crate) last: bool,
+    /// A copy for its only user, which computes it inside.
+    pub(crate) inlined: bool,
 }
 
 /// The graph. Its methods append nodes, with the shape rules already known to hold.
@@ -91,7 +95,19 @@ impl Ir {
         let grad = meta.dtype.is_real() && inputs.iter().any(|&i| self.node(i).grad);
         let (origin, backward) = (self.origin, self.backward);
         let Meta { shape, dtype } = meta;
-        self.push(IrNode { op, inputs, shape, dtype, grad, origin, binding: 0, backward, epoch: 0 })
+        self.push(IrNode {
+            op,
+            inputs,
+            shape,
+            dtype,
+            grad,
+            origin,
+            binding: 0,
+            backward,
+            epoch: 0,
+            last: false,
+            inlined: false,
+        })
     }
 
     pub(crate) fn unary(&mut self, op: Unary, x: Val) -> Val {

@@ -3,20 +3,20 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use gradus_kernels::gemm::Activation;
 use gradus_kernels::memory::KernelError;
 use gradus_kernels::program::{Instr, Program, Source};
 use gradus_kernels::running::Line;
 
+use super::channels;
 use super::expand::{Expanded, IrEffect};
 use super::fuse::{Fused, Kind, index_axis, is_source, mappable};
 use super::ir::{Ir, Val};
 use super::view::View;
-use crate::backend::{Bank, Effect, GemmStep, Loc, PlanStep, Step, Strided};
+use crate::backend::{Bank, Effect, Loc, PlanStep, Step, Strided};
 use crate::error::{Error, Result};
 use crate::graph::dtype::DType;
-use crate::graph::shape::{MAX_RANK, Shape};
-use crate::ops::{Binary, Op, Pooling, Precision, pool};
+use crate::graph::shape::Shape;
+use crate::ops::{Op, Pooling, pool};
 
 /// A buffer of the plan, before it has a place in the arena.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +48,7 @@ pub(crate) struct Lowered {
 }
 
 mod attention;
+mod products;
 mod recurrent;
 
 struct Lower<'a> {
@@ -165,9 +166,8 @@ struct Builder {
     sources: Vec<Source>,
     instrs: Vec<(Instr, Val)>,
     operands: Vec<Loc>,
-    /// Source number of a view, and place of an instruction's value.
+    /// Source number of a view.
     views: Vec<(View, Shape, u16)>,
-    values: Vec<(Val, u16)>,
 }
 
 impl Lower<'_> {
@@ -277,9 +277,6 @@ impl Lower<'_> {
 
     /// The number of an operand inside a program over `shape`.
     fn operand(&self, b: &mut Builder, v: Val, shape: &Shape) -> Result<u16> {
-        if let Some(&(_, n)) = b.values.iter().find(|(x, _)| *x == v) {
-            return Ok(n);
-        }
         let view = self.f.view(self.ir, v);
         if let Some(&(_, _, n)) = b.views.iter().find(|(x, s, _)| *x == view && s == shape) {
             return Ok(n);
@@ -361,32 +358,44 @@ impl Lower<'_> {
         shape: &Shape,
     ) -> Result<(Program, Vec<Loc>)> {
         let first = b.sources.len();
-        b.values =
-            b.instrs.iter().enumerate().map(|(i, (_, v))| (*v, (first + i) as u16)).collect();
-        b.values.sort_unstable();
-        let number = |b: &mut Builder, v: Val| -> Result<u16> {
-            match b.values.binary_search_by_key(&v, |(x, _)| *x) {
-                Ok(i) => Ok(b.values[i].1),
+        // Places of the values, in order of value.
+        let mut places: Vec<(Val, usize)> =
+            (0..).zip(&b.instrs).map(|(k, (_, v))| (*v, k)).collect();
+        places.sort_unstable();
+        let mut numbers: Vec<u16> = Vec::with_capacity(b.instrs.len());
+        let number = |b: &mut Builder, numbers: &[u16], v: Val| -> Result<u16> {
+            match places.binary_search_by_key(&v, |(x, _)| *x) {
+                Ok(i) => {
+                    let at = numbers.get(places[i].1).copied();
+                    at.ok_or_else(|| Error::internal("a program out of order"))
+                }
                 Err(_) => self.operand(b, v, shape),
             }
         };
-        let mut instrs = Vec::with_capacity(b.instrs.len());
+        let mut instrs: Vec<Instr> = Vec::with_capacity(b.instrs.len());
         for k in 0..b.instrs.len() {
             let (instr, v) = b.instrs[k];
             let inputs = &self.ir.node(v).inputs;
             let mut at = [0u16; 3];
             for (slot, &i) in at.iter_mut().zip(inputs) {
-                *slot = number(&mut b, i)?;
+                *slot = number(&mut b, &numbers, i)?;
             }
             let [x, y, z] = at;
-            instrs.push(match instr {
+            let instr = match instr {
                 Instr::Unary(op, _) => Instr::Unary(op, x),
                 Instr::Binary(op, ..) => Instr::Binary(op, x, y),
                 Instr::Ternary(op, ..) => Instr::Ternary(op, x, y, z),
                 Instr::Cast(ty, _) => Instr::Cast(ty, x),
+            };
+            // What was copied for several consumers may meet itself again.
+            let place = instrs.iter().position(|i| *i == instr).unwrap_or_else(|| {
+                instrs.push(instr);
+                instrs.len() - 1
             });
+            numbers.push((first + place) as u16);
         }
-        let results = results.iter().map(|&v| number(&mut b, v)).collect::<Result<_>>()?;
+        let results =
+            results.iter().map(|&v| number(&mut b, &numbers, v)).collect::<Result<_>>()?;
         if b.sources.len() != first {
             return Err(Error::internal("a program gained an operand"));
         }
@@ -429,14 +438,18 @@ impl Lower<'_> {
             Op::Reduce(kind, axes) => {
                 let shape = shape_of(self, 0);
                 let mut b = Builder::default();
-                self.gather(&mut b, input(0), &[], &shape)?;
-                let (program, operands) = self.finish(b, &[input(0)], &shape)?;
+                let inputs: Vec<Val> = members.iter().map(|&m| self.ir.node(m).inputs[0]).collect();
+                for &i in &inputs {
+                    self.gather(&mut b, i, &[], &shape)?;
+                }
+                let (program, operands) = self.finish(b, &inputs, &shape)?;
                 let instrs = program.instrs.len();
                 let program = Box::new(program.compile().map_err(|e| broken(&e))?);
-                let watch = self.watched(v);
-                let out = self.allocate(v);
+                let watch =
+                    (0..).zip(members).fold(0, |w, (k, &m)| w | u8::from(self.watched(m)) << k);
+                let outs = members.iter().map(|&m| self.allocate(m)).collect();
                 let (kind, axes, dims) = (*kind, *axes, shape);
-                Step::Reduce { kind, program, instrs, dims, axes, operands, out, watch }
+                Step::Reduce { kind, program, instrs, dims, axes, operands, outs, watch }
             }
             Op::ArgReduce { max, axis } => {
                 let shape = shape_of(self, 0);
@@ -492,18 +505,17 @@ impl Lower<'_> {
                     Pooling::Spread(_) => shape_of(self, 0),
                     _ => node.shape,
                 };
+                let (whole, short) =
+                    (channels::recorded(&node, whole), channels::recorded(&node, short));
                 let (axes, planes) = pool::axes(&whole, &short, *rank, windows);
+                let channels = node.last.then(|| whole.dim(1));
                 let operands =
                     node.inputs.iter().map(|&i| self.contiguous(i)).collect::<Result<_>>()?;
-                Step::Pool { kind: *kind, axes, planes, operands, out: self.allocate(v) }
+                let out = self.allocate(v);
+                Step::Pool { kind: *kind, axes, planes, channels, operands, out }
             }
             // Other types are computed by the reference executor.
-            Op::Conv(c) if node.dtype == DType::F32 => {
-                let geometry = c.geometry(shape_of(self, 0), shape_of(self, 1), node.shape);
-                let (a, b) = (self.contiguous(input(0))?, self.contiguous(input(1))?);
-                let out = self.allocate(v);
-                Step::Conv { pass: c.pass, geometry: Box::new(geometry), a, b, out }
-            }
+            Op::Conv(c) if node.dtype == DType::F32 => return self.conv(v, *c, members),
             Op::Rows(rows) => {
                 let shape = shape_of(self, 0);
                 let n = shape.last(0);
@@ -572,73 +584,6 @@ impl Lower<'_> {
         self.push(step, v);
         Ok(())
     }
-
-    fn gemm(&mut self, v: Val, precision: Precision, members: &[Val]) -> Result<()> {
-        let node = self.ir.node(v);
-        let (va, vb) = (node.inputs[0], node.inputs[1]);
-        let (a, b) = (self.strided(va)?, self.strided(vb)?);
-        let (ra, rb) = (a.shape.rank(), b.shape.rank());
-        let (mut m, k, n) = (a.shape.last(1), a.shape.last(0), b.shape.last(0));
-        let step = |s: isize| usize::try_from(s).unwrap_or(0);
-        let a_strides = [step(a.strides[ra - 2]), step(a.strides[ra - 1])];
-        let b_strides = [step(b.strides[rb - 2]), step(b.strides[rb - 1])];
-        let dims = &a.shape.dims()[..ra - 2];
-        let mut batch: usize = dims.iter().product();
-        let shared = rb == 2 || (0..rb - 2).all(|i| b.strides[i] == 0 || b.shape.dim(i) == 1);
-        let mut rows_run = a_strides[0] as isize * m as isize;
-        let one_run = m > 0
-            && dims.iter().enumerate().rev().all(|(i, &d)| {
-                let fits = d == 1 || a.strides[i] == rows_run;
-                rows_run *= d as isize;
-                fits
-            });
-        if batch > 1 && shared && one_run {
-            // All batches are rows of one product.
-            m *= batch;
-            batch = 1;
-        }
-        let (mut a_batch, mut b_batch) = (Vec::new(), Vec::new());
-        if batch > 1 {
-            a_batch = offsets(&a, dims);
-            b_batch = if rb == 2 { vec![0; batch] } else { offsets(&b, dims) };
-        }
-        let last = members.last().copied().unwrap_or(v);
-        let mut bias = None;
-        let mut activation = Activation::None;
-        for &member in members.iter().skip(1) {
-            let node = self.ir.node(member);
-            match node.op {
-                Op::Binary(Binary::Add) => {
-                    let other = if node.inputs[0] == v { node.inputs[1] } else { node.inputs[0] };
-                    let view = self.f.view(self.ir, other);
-                    let whole = self.whole(view.base)?;
-                    bias = Some(Loc { start: view.offset, len: n, ..whole });
-                }
-                _ => activation = Activation::Relu,
-            }
-        }
-        let watch = self.watched(last);
-        let out = self.allocate(last);
-        let step = GemmStep {
-            precision,
-            m,
-            k,
-            n,
-            a,
-            a_strides,
-            b,
-            b_strides,
-            batch,
-            a_batch,
-            b_batch,
-            bias,
-            activation,
-            watch,
-            out,
-        };
-        self.push(Step::Gemm(Box::new(step)), last);
-        Ok(())
-    }
 }
 
 /// The fast kernels want an index with the tensor's sizes on all other axes; a smaller one is rare.
@@ -659,28 +604,6 @@ fn line(shape: &Shape, axis: u8) -> Line {
     let (outer, rest) = shape.dims().split_at(usize::from(axis));
     let product = |dims: &[usize]| dims.iter().product::<usize>();
     Line { outer: product(outer), len: rest[0], inner: product(&rest[1..]) }
-}
-
-/// Element offsets of each batch entry.
-fn offsets(x: &Strided, dims: &[usize]) -> Vec<usize> {
-    let total: usize = dims.iter().product();
-    let mut at = [0usize; MAX_RANK];
-    let mut out = Vec::with_capacity(total);
-    for _ in 0..total {
-        let mut sum = 0isize;
-        for (i, &p) in at.iter().enumerate().take(dims.len()) {
-            sum += p as isize * x.strides[i];
-        }
-        out.push(usize::try_from(sum).unwrap_or(0));
-        for axis in (0..dims.len()).rev() {
-            at[axis] += 1;
-            if at[axis] < dims[axis] {
-                break;
-            }
-            at[axis] = 0;
-        }
-    }
-    out
 }
 
 fn broken(e: &KernelError) -> Error {

@@ -1,10 +1,11 @@
 //! From a recorded graph to a list of steps over one arena, made once and kept.
 //!
-//! `expand` (gradients and broadcasts become nodes) -> `simplify` -> `fuse` (which values share a
-//! step) -> `lower` (steps over buffers) -> `memory` (places in the arena) -> `verify`. A plan
+//! `expand` (gradients and broadcasts become nodes) -> `simplify` -> `channels` (last between
+//! convolutions) -> `recompute` (cheap values, where they are needed) -> `fuse` (which values share a step) -> `lower` (steps over buffers) -> `memory` (places in the arena) -> `verify`. A plan
 //! never depends on data: numbers, random keys and leaf values are bound when it runs.
 
 pub(crate) mod cache;
+mod channels;
 pub(crate) mod expand;
 mod explain;
 mod fuse;
@@ -12,6 +13,7 @@ pub(crate) mod ir;
 mod lower;
 pub(crate) use lower::Output;
 mod memory;
+mod recompute;
 mod simplify;
 mod verify;
 mod view;
@@ -74,6 +76,7 @@ pub(crate) fn compile(recorded: &[Recorded], options: Options) -> Result<Plan> {
     if simple.ir.nodes.iter().any(|n| matches!(n.op, Op::Placeholder)) {
         return Err(Error::internal("a plan needs the value of a placeholder"));
     }
+    let simple = if options.fuse { recompute::recompute(channels::turn(simple)) } else { simple };
     let fused = fuse::fuse(&simple, options.fuse);
     let lowered = lower::lower(&simple, &fused)?;
     let layout = memory::layout(&lowered, options.zones);

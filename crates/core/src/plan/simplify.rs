@@ -140,7 +140,8 @@ fn live(e: &Expanded) -> Vec<bool> {
     live
 }
 
-fn sweep(mut e: Expanded) -> Expanded {
+/// Drops what nothing uses.
+pub(super) fn sweep(mut e: Expanded) -> Expanded {
     let live = live(&e);
     if live.iter().all(|&l| l) {
         return e;

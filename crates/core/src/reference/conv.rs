@@ -11,7 +11,7 @@ use crate::ops::conv::{Conv, ConvPass};
 /// Any of the three products. What is outside of the data is a zero that takes part: of x for the
 /// result and the weight, of the cotangent for the input.
 pub(super) fn conv(conv: &Conv, a: &Array, b: &Array, out: Meta) -> Result<Array> {
-    let g = conv.geometry(a.shape(), b.shape(), out.shape);
+    let g = conv.geometry(a.shape(), b.shape(), out.shape, false);
     let (cg, fg) = match (g.inputs.checked_div(g.groups), g.outputs.checked_div(g.groups)) {
         (Some(cg), Some(fg)) => (cg, fg),
         _ => return Err(KernelError::Bounds("a convolution without groups")),

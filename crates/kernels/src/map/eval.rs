@@ -219,15 +219,17 @@ fn indices(inner: usize, dim: usize, start: usize, mut lanes: &mut [i64]) {
     }
 }
 
-/// Evaluates result 0 of a program block by block, for fused reductions. One evaluator a thread:
+/// Evaluates the results of a program block by block, for fused reductions. One evaluator a thread:
 /// make it inside the pool piece.
 pub(crate) struct BlockEval<'a> {
     prepared: Prepared<'a>,
     worker: Worker,
+    /// Lanes of the range that was evaluated last.
+    len: usize,
 }
 
 impl<'a> BlockEval<'a> {
-    /// Checks types and bounds. The type of result 0 is `program.result_ty(0)`.
+    /// Checks types and bounds. The type of result `k` is `program.result_ty(k)`.
     pub(crate) fn new(
         program: &'a Compiled,
         dims: &[usize],
@@ -241,24 +243,34 @@ impl<'a> BlockEval<'a> {
         let mut prepared = Prepared::unbound(program);
         prepared.bind(dims, operands, slots, keys)?;
         let worker = Worker::new(&prepared);
-        Ok(BlockEval { prepared, worker })
+        Ok(BlockEval { prepared, worker, len: 0 })
     }
 
-    /// Result 0 for the linear range; may be the operand's own memory. Empty if `len > BLOCK`, the
-    /// range leaves the space, or the result has another type.
+    /// Evaluates the linear range, unless `len > BLOCK` or the range leaves the space.
     #[inline]
-    pub(crate) fn get<T: Element>(&mut self, start: usize, len: usize) -> &[T] {
-        let program = self.prepared.program;
-        let Some(&(value, _)) = program.results.first() else { return &[] };
+    pub(crate) fn evaluate(&mut self, start: usize, len: usize) {
         let inside = start.checked_add(len).is_some_and(|end| end <= self.prepared.elements);
-        if len == 0 || len > BLOCK || !inside || program.tys[value as usize] != T::TY {
+        self.len = 0;
+        if len <= BLOCK && inside {
+            // SAFETY: the range was checked, and the worker was made for this program.
+            unsafe { self.worker.block(&self.prepared, start, len) };
+            self.len = len;
+        }
+    }
+
+    /// Result `k` for the range that was evaluated; may be the operand's own memory. Empty if there
+    /// is none or it has another type.
+    #[inline]
+    pub(crate) fn result<T: Element>(&mut self, k: usize) -> &[T] {
+        let (program, len) = (self.prepared.program, self.len);
+        let Some(&(value, _)) = program.results.get(k) else { return &[] };
+        if len == 0 || program.tys[value as usize] != T::TY {
             return &[];
         }
-        // SAFETY: the range was checked, and the worker was made for this program. The place has
-        // len lanes: a register, or memory that the caller lends for 'a and nobody writes while a
-        // reduction reads it. A scalar is spread over the spare register.
+        // SAFETY: the place has len lanes: a register that stays as it is until the next range, or
+        // memory that the caller lends for 'a and nobody writes while a reduction reads it. A scalar
+        // is spread over the spare register.
         unsafe {
-            self.worker.block(&self.prepared, start, len);
             let work = &mut self.worker.work;
             let mut from = work.places[value as usize].cast_const();
             if matches!(program.homes[value as usize], Home::Scalar(_)) {

@@ -1,8 +1,16 @@
 //! Block evaluation, which cannot be seen from outside the crate.
 
 use super::{BLOCK, BlockEval, Compiled, run};
-use crate::memory::{KernelError, Mem, Truth, Ty};
+use crate::memory::{Element, KernelError, Mem, Truth, Ty};
 use crate::program::{Binary, Dist, Instr, MAX_RANK, Program, RandomKey, Source, Unary};
+
+impl BlockEval<'_> {
+    /// Result 0 of a range.
+    fn get<T: Element>(&mut self, start: usize, len: usize) -> &[T] {
+        self.evaluate(start, len);
+        self.result(0)
+    }
+}
 
 fn operand(operand: u16, ty: Ty, s: &[isize]) -> Source {
     let mut strides = [0; MAX_RANK];

@@ -68,8 +68,9 @@ impl Conv {
         out(u64::from(self.groups));
     }
 
-    /// The sizes that a kernel needs, from the shapes of the two operands and of the result.
-    pub(crate) fn geometry(&self, left: Shape, right: Shape, out: Shape) -> Geometry {
+    /// The sizes that a kernel needs, from the shapes of the two operands and of the result; in
+    /// memory the channels may be the last axis.
+    pub(crate) fn geometry(&self, left: Shape, right: Shape, out: Shape, turned: bool) -> Geometry {
         let (x, w, y) = match self.pass {
             ConvPass::Forward => (left, right, out),
             ConvPass::Input => (out, right, left),
@@ -95,7 +96,7 @@ impl Conv {
             stride: last(1, &|i| usize::from(self.stride[i])),
             dilation: last(1, &|i| usize::from(self.dilation[i])),
             before: last(0, &|i| usize::from(self.before[i])),
-            last: false,
+            last: turned,
         }
     }
 }
