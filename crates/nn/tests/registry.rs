@@ -76,6 +76,7 @@ fn the_table_is_in_order() {
         assert!(row.pytorch == "-" || row.pytorch.starts_with("torch"), "{}", row.pytorch);
         let samples = (row.samples)();
         assert!(!samples.is_empty(), "{} has no samples", row.name);
+        assert!(samples.iter().any(|s| !s.kinks), "{}: no gradients are measured", row.name);
         let mut labels = HashSet::new();
         let mut params = 0;
         for sample in &samples {
@@ -100,8 +101,9 @@ fn the_table_is_in_order() {
 #[test]
 fn gradients() {
     let _alone = alone();
-    let options = check::Options { elements: 6, ..check::Options::default() };
     each("gradients", |_, sample| {
+        let options =
+            check::Options { elements: 6, step: sample.step, ..check::Options::default() };
         let values = values(sample)?;
         if sample.kinks || !values.iter().any(|a| a.dtype().is_float()) {
             return Ok(());

@@ -128,6 +128,8 @@ pub struct Sample {
     pub inputs: fn() -> Result<Vec<Array>>,
     /// There is no derivative to measure here (a kink, or it is none by design).
     pub kinks: bool,
+    /// How far elements are moved to measure derivatives.
+    pub step: f64,
 }
 
 impl Sample {
@@ -137,12 +139,18 @@ impl Sample {
         build: fn() -> Built,
         inputs: fn() -> Result<Vec<Array>>,
     ) -> Sample {
-        Sample { label, build, inputs, kinks: false }
+        Sample { label, build, inputs, kinks: false, step: 1e-5 }
     }
 
     /// Says that gradients cannot be measured here.
     pub(crate) fn kinks(self) -> Sample {
         Sample { kinks: true, ..self }
+    }
+
+    /// Says that kinks are near, as among thousands of ReLUs, so that gradients are measured by steps
+    /// too small to meet one: 1e-7.
+    pub(crate) fn fine(self) -> Sample {
+        Sample { step: 1e-7, ..self }
     }
 }
 

@@ -63,13 +63,13 @@ fn lenet() -> LayerRow {
         pytorch: "-",
         samples: || {
             vec![
-                // ReLU and max-pooling have kinks near everywhere among so many units.
+                // ReLU and max-pooling have kinks nearly everywhere among so many units.
                 Sample::new(
                     "two images",
                     || Built::layer(LeNet::new(3)),
                     || Ok(vec![unit([2, 1, 28, 28], 1)?]),
                 )
-                .kinks(),
+                .fine(),
             ]
         },
         errors: || {
@@ -119,7 +119,7 @@ fn images() -> Vec<LayerRow> {
                         || Built::layer(Vgg::with(SMALL)),
                         || Ok(vec![floats([2, 3, 32, 32], 1)?]),
                     )
-                    .kinks(),
+                    .fine(),
                 ]
             },
             errors: || {
@@ -149,7 +149,7 @@ fn images() -> Vec<LayerRow> {
                         || Built::layer(MobileNetV2::of(&[(1, 8, 1, 1), (2, 8, 1, 1)], 0.1, 8, 3)),
                         || Ok(vec![floats([2, 3, 8, 8], 1)?]),
                     )
-                    .kinks(),
+                    .fine(),
                 ]
             },
             errors: || {
