@@ -75,7 +75,8 @@ fn main() -> gradus::Result<()> {
         let from = losses.len();
         for (x, y) in train.shuffled(epoch).batches(64) {
             opt.set_lr(schedule.rate(0.1, losses.len() as u64));
-            let x = shifted(&framed(&x)?, &mut draw)?;
+            // Computed at once: a shift is part of a plan's structure, and the step's plan stays one.
+            let x = Tensor::from(shifted(&framed(&x)?, &mut draw)?.to_array()?);
             losses.push(opt.step(&model.forward(&x).cross_entropy(&y))?.loss);
         }
         let now = &losses[from..];

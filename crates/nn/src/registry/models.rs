@@ -1,13 +1,14 @@
 //! Rows of whole models, as small as they come; their names and sizes are tested in
 //! `tests/models.rs`.
 
-use gradus_core::Tensor;
+use gradus_core::{Rng, Tensor};
 
 use super::samples::{floats, ids, unit};
 use super::{Built, Group, LayerRow, Sample, fails};
 use crate::models::{
     AutoEncoder, CharRnn, LeNet, Mlp, MobileNetV2, ResNet, VariationalAutoEncoder, Vgg, VggConfig,
 };
+use crate::{Module, ModuleExt};
 
 pub(super) fn rows() -> Vec<LayerRow> {
     [vec![mlp(), lenet()], images(), vec![autoencoder(), variational(), char_rnn()]].concat()
@@ -146,7 +147,14 @@ fn images() -> Vec<LayerRow> {
                     // All of its 52 convolutions would only take longer.
                     Sample::new(
                         "two blocks",
-                        || Built::layer(MobileNetV2::of(&[(1, 8, 1, 1), (2, 8, 1, 1)], 0.1, 8, 3)),
+                        || {
+                            Built::layer(shifted(MobileNetV2::of(
+                                &[(1, 8, 1, 1), (2, 8, 1, 1)],
+                                0.1,
+                                8,
+                                3,
+                            )))
+                        },
                         || Ok(vec![floats([2, 3, 8, 8], 1)?]),
                     )
                     .fine(),
@@ -159,6 +167,18 @@ fn images() -> Vec<LayerRow> {
             },
         },
     ]
+}
+
+/// With biases that are not 0, so that where nothing arrives a ReLU is not at its kink.
+fn shifted<M: Module>(model: M) -> M {
+    for (i, param) in model.parameters().iter().enumerate() {
+        let by = Rng::new(i as u64).uniform(param.shape(), 0.1, 0.3);
+        if let (1, Ok(by)) = (param.shape().rank(), by) {
+            // Where it fails, the sample's check says so.
+            let _ = (param.tensor() + Tensor::from(by)).to_array().and_then(|a| param.set(a));
+        }
+    }
+    model
 }
 
 const SMALL: VggConfig =
