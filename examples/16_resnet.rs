@@ -4,7 +4,7 @@
 //! The network of He et al. for pictures of 32x32 with three channels, trained as in the paper: SGD with
 //! momentum 0.9, weight decay 1e-4, pictures shifted by up to four pixels; here with one cycle of the
 //! rate. With a folder MNIST's pictures are padded to 32x32. Without one a ResNet-8 of the same kind
-//! learns the built-in digits of 8x8, made larger, in a minute.
+//! learns the built-in digits of 8x8, made larger, in ten seconds.
 #![allow(clippy::print_stdout, reason = "an example shows its results")]
 
 use gradus::nn::models::ResNet;
@@ -60,7 +60,7 @@ fn main() -> gradus::Result<()> {
         }
         None => {
             let (train, test) = digits()?.split(0.8, 17)?;
-            (train, test, ResNet::cifar(1, 3, 8, 10), 4)
+            (train, test, ResNet::cifar(1, 3, 8, 10), 16)
         }
     };
     let epochs: u64 = args.get(1).and_then(|s| s.parse().ok()).unwrap_or(epochs);
