@@ -1,4 +1,5 @@
 //! What `profile` measures: every step and effect once a run, on the thread that asks, nothing else.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ fn every_step_and_effect_of_a_training_is_counted_once_a_run() {
     let (w, group) = training();
     let x = Tensor::from(Rng::new(2).normal([16, 8], 0.0, 1.0).unwrap());
     let train = || {
-        let loss = x.matmul(&w.tensor()).square().mean();
+        let loss = x.matmul(w.tensor()).square().mean();
         step(&loss, &[(&group, &[0.1, 0.0, 0.0, 0.0, 1.0])]).unwrap();
     };
     train();

@@ -118,9 +118,8 @@ fn check_last(axes: [Axis; 3], channels: usize, seed: u64) {
         });
         assert_eq!(have, want, "{kind:?} {axes:?} {channels}");
     }
-    let at = |x: &[f32], run: &dyn Fn(&[Mem<'_>], Mem<'_>) -> Result<(), KernelError>| {
-        output::<i64>(short, |to| run(&[Mem::read(x)], to)).unwrap()
-    };
+    type Run<'r> = &'r dyn Fn(&[Mem<'_>], Mem<'_>) -> Result<(), KernelError>;
+    let at = |x: &[f32], run: Run<'_>| output::<i64>(short, |to| run(&[Mem::read(x)], to)).unwrap();
     let planes = images * channels;
     let want = at(&x, &|ins, to| pooling(Pooling::MaxAt, axes, planes, ins, to));
     let have = at(&turned(&x, images, channels), &|ins, to| {

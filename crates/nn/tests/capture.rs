@@ -343,7 +343,8 @@ fn two_steps_in_one_closure_and_loaded_states() {
                 assert_eq!(og.borrow().steps(), 20);
                 let _ = values;
             }
-            let both = if captured { step.run(&[&real]) } else { closure(&[real.clone()]) };
+            let both =
+                if captured { step.run(&[&real]) } else { closure(std::slice::from_ref(&real)) };
             losses.push(both.unwrap().map(|t| t.item().unwrap()));
         }
         let count = (og.borrow().steps(), od.borrow().steps());

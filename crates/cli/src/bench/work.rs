@@ -142,7 +142,8 @@ fn images() -> Result<Dataset> {
     const SIZE: usize = 784;
     let mut draw = mixed();
     // A fifth of the pixels is ink, as in MNIST.
-    let pictures: Vec<u8> = (0..10 * SIZE).map(|_| if draw() % 5 == 0 { 160 } else { 0 }).collect();
+    let pictures: Vec<u8> =
+        (0..10 * SIZE).map(|_| if draw().is_multiple_of(5) { 160 } else { 0 }).collect();
     let mut pixels = Vec::with_capacity(N * SIZE);
     let mut labels = Vec::with_capacity(N);
     for _ in 0..N {

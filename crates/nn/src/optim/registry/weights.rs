@@ -62,7 +62,7 @@ fn swa() -> OptimizerRow {
         samples: || {
             vec![Sample {
                 label: "the mean",
-                run: Run::Average(|p| Average::swa(p)),
+                run: Run::Average(Average::swa),
                 expected: |problem, n| {
                     let sum = path(problem, n).into_iter().reduce(|a, p| plus(&a, 1.0, &p));
                     sum.unwrap_or_default().iter().map(|v| v / n as f64).collect()
