@@ -1,6 +1,6 @@
 //! Attention, forward and backward, in f32, without a matrix of scores in memory.
 //!
-//! A head is worked on in blocks: some queries by at most [`KEYS`] keys. Forward, a block of scores
+//! A head is worked on in blocks: some queries by at most `KEYS` keys. Forward, a block of scores
 //! is computed, softened with what is the largest so far, and multiplied with the values; what was
 //! summed up before shrinks when a larger score turns up. Kept are the result and two numbers a
 //! query, from which the backward pass computes each block again (Dao and others,
