@@ -21,7 +21,7 @@ import argparse, json, math, os, statistics, subprocess, sys, time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 WORKLOADS = ["mlp_mnist", "autoencoder", "cnn_mnist", "resnet20", "lstm_char", "gpt_mini", "mlp_tabular",
-             "xor", "infer_mlp_mnist", "infer_cnn_mnist"]
+             "xor", "mlp_tabular_loop", "xor_loop", "infer_mlp_mnist", "infer_cnn_mnist"]
 # Names, and the words that a program needs to be that peer.
 PEERS = {
     "torch": ["torch_bench.py"],

@@ -291,7 +291,8 @@ pub(crate) struct ExplainArgs {
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// mlp_mnist, mlp_tabular, xor, cnn_mnist, resnet20, lstm_char, gpt_mini, autoencoder,
-    /// infer_mlp_mnist, infer_cnn_mnist, several with commas, or all
+    /// mlp_tabular_loop, xor_loop (100 captured steps a call), infer_mlp_mnist, infer_cnn_mnist,
+    /// several with commas, or all
     #[arg(long, default_value = "all", value_parser = workloads)]
     pub(crate) workload: Workloads,
     #[command(flatten)]
@@ -394,7 +395,7 @@ pub(crate) fn nearest<'a>(
 }
 
 pub(crate) const ACTIVATIONS: [&str; 4] = ["relu", "gelu", "tanh", "sigmoid"];
-pub(crate) const WORKLOADS: [&str; 10] = [
+pub(crate) const WORKLOADS: [&str; 12] = [
     "mlp_mnist",
     "mlp_tabular",
     "xor",
@@ -403,6 +404,8 @@ pub(crate) const WORKLOADS: [&str; 10] = [
     "lstm_char",
     "gpt_mini",
     "autoencoder",
+    "mlp_tabular_loop",
+    "xor_loop",
     "infer_mlp_mnist",
     "infer_cnn_mnist",
 ];

@@ -8,10 +8,11 @@ use gradus::Result;
 use crate::args::BenchArgs;
 use crate::json::Line;
 
-/// Measures training steps.
+/// Measures training steps; a call of `step` makes so many of them.
 pub(super) fn train(
     args: &BenchArgs,
     batch_size: usize,
+    steps: usize,
     mut step: impl FnMut() -> Result<f64>,
 ) -> Result<Line> {
     let first_loss = step()?;
@@ -44,9 +45,10 @@ pub(super) fn train(
             n += 1;
             loss = step()?;
         }
-        wall_rates.push(window as f64 / wall.elapsed().as_secs_f64().max(1e-9));
-        cpu_rates.push(window as f64 / (cpu_seconds() - cpu).max(1e-9));
-        faults = faults.min((page_faults() - before) / window as f64);
+        let made = (window * steps) as f64;
+        wall_rates.push(made / wall.elapsed().as_secs_f64().max(1e-9));
+        cpu_rates.push(made / (cpu_seconds() - cpu).max(1e-9));
+        faults = faults.min((page_faults() - before) / made);
     }
     let (wall, cpu) = (Rates::of(wall_rates), Rates::of(cpu_rates));
     Ok(Line::new()
@@ -57,7 +59,7 @@ pub(super) fn train(
         .with("first_step_cpu_s", round(first_step_cpu_s, 3))
         .with("final_loss", round(loss, 5))
         .with("first_loss", round(first_loss, 5))
-        .with("steps", n + 1)
+        .with("steps", (n + 1) * steps)
         .with("spread", round(wall.spread(), 3))
         .with("steps_per_cpu_s", round(cpu.median, 3))
         .with("best_steps_per_cpu_s", round(cpu.high, 3))

@@ -49,12 +49,13 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
             let data_s = started.elapsed().as_secs_f64();
             let mut training = work::Training::new(name, data)?;
             let precision = args.precision.unwrap_or_default();
+            let (batch_size, steps) = (training.batch_size, training.steps);
             let mut step = || autocast(precision, &mut training.step);
             if args.profile {
                 profile::run(args, name, || step().map(drop))?;
                 continue;
             }
-            let measured = measure::train(args, training.batch_size, step)?;
+            let measured = measure::train(args, batch_size, steps, step)?;
             measured
                 .with("data_s", measure::round(data_s, 3))
                 .with("parameters", training.parameters)

@@ -22,7 +22,8 @@ pub(super) enum Data {
 impl Data {
     pub(super) fn load(name: &str, folder: Option<&Path>) -> Result<Data> {
         let real = |set| Data::Samples { set, made_up: false };
-        let data = match name.trim_start_matches("infer_") {
+        let base = name.trim_start_matches("infer_").trim_end_matches("_loop");
+        let data = match base {
             "mlp_tabular" => return tabular().map(real),
             "xor" => return gradus::data::xor().map(real),
             "resnet20" => return colours().map(real),
@@ -215,9 +216,14 @@ impl Samples {
 /// The next batch, forward, loss, backward, update; the loss.
 type Step = Box<dyn FnMut() -> Result<f64>>;
 
+/// Steps that a call of a captured loop makes, as JAX's `lax.scan` of `jax_bench.py --scan 100`.
+const IN_A_CALL: usize = 100;
+
 /// A training that is ready to go.
 pub(super) struct Training {
     pub(super) batch_size: usize,
+    /// How many steps a call of `step` makes.
+    pub(super) steps: usize,
     pub(super) parameters: usize,
     pub(super) step: Step,
 }
@@ -245,7 +251,23 @@ impl Training {
             let optimizer = Sgd::new(&model, 0.1).momentum(0.9).weight_decay(5e-4);
             return Ok(Training::with(model, optimizer, Samples::new(set, 64), classes));
         }
+        let (name, captured) = match name.strip_suffix("_loop") {
+            Some(name) => (name, true),
+            None => (name, false),
+        };
         let model = layers(name)?;
+        if captured {
+            return match name {
+                "xor" => {
+                    let sgd = Sgd::new(&model, 0.5);
+                    Training::captured(model, sgd, &set, 4)
+                }
+                _ => {
+                    let adam = Adam::new(&model, 1e-3);
+                    Training::captured(model, adam, &set, 32)
+                }
+            };
+        }
         let adam = Adam::new(&model, 1e-3);
         let feed = |size| Samples::new(set, size);
         Ok(match name {
@@ -273,7 +295,35 @@ impl Training {
             let loss = loss(&model.forward(&x), &x, &y);
             optimizer.step(&loss).map(|report| report.loss)
         };
-        Training { batch_size, parameters, step: Box::new(step) }
+        Training { batch_size, steps: 1, parameters, step: Box::new(step) }
+    }
+
+    /// Many steps in a call, recorded once and replayed on the batches where they lie.
+    fn captured(
+        model: impl Layer + 'static,
+        mut optimizer: impl Optimizer + 'static,
+        set: &Dataset,
+        batch_size: usize,
+    ) -> Result<Training> {
+        let parameters = model.num_parameters();
+        let (x, y) = set.arrays()?;
+        let (x, y) = (Tensor::from(x), Tensor::from(y));
+        let mut replayed = gradus::capture(move |batch: &[Tensor]| {
+            let [x, y] = batch else { return Err(Error::internal("bench: not two inputs")) };
+            let loss = model.forward(x).binary_cross_entropy_with_logits(y);
+            optimizer.step(&loss)?;
+            Ok(loss)
+        });
+        let (batches, mut place) = ((set.len() / batch_size).max(1), 0);
+        let mut starts = Vec::new();
+        let step = move || {
+            starts.clear();
+            starts.extend((0..IN_A_CALL).map(|i| (place + i) % batches * batch_size));
+            place = (place + IN_A_CALL) % batches;
+            let losses = replayed.run_rows(&[&x, &y], batch_size, &starts)?;
+            losses.select(0, -1).item()
+        };
+        Ok(Training { batch_size, steps: IN_A_CALL, parameters, step: Box::new(step) })
     }
 
     /// A language model learns what comes after each token.
@@ -291,7 +341,7 @@ impl Training {
             let loss = logits.flatten_dims(0, 1).cross_entropy(&next.flatten(0));
             optimizer.step(&loss).map(|report| report.loss)
         };
-        Training { batch_size, parameters, step: Box::new(step) }
+        Training { batch_size, steps: 1, parameters, step: Box::new(step) }
     }
 }
 
