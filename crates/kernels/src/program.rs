@@ -101,6 +101,7 @@ pub enum Unary {
     Not,
     IsFinite,
     IsNan,
+    /// Whether the sign is minus; never for NaN, whose sign depends on the instructions that made it.
     SignBit,
     Tan,
     Asin,

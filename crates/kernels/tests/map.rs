@@ -218,6 +218,17 @@ fn nan_passes_through_extremes_and_only_ne_sees_it() {
 }
 
 #[test]
+fn the_sign_of_a_nan_is_not_seen() {
+    let p = Program {
+        sources: vec![operand(0, Ty::F32, &[5])],
+        instrs: vec![Instr::Unary(Unary::SignBit, 0)],
+        results: vec![1],
+    };
+    let x = Data::F32(vec![f32::NAN, -f32::NAN, -0.0, 0.0, -1.0]);
+    assert_eq!(eval(&p, &[5], &[x], &[]).unwrap(), [Data::Bool(vec![0, 0, 1, 0, 1])]);
+}
+
+#[test]
 fn remainder_has_the_sign_of_the_divisor_and_integers_wrap() {
     let a = Data::F32(vec![5.0, -5.0, 5.0, -5.0, 1e30, -1e-10, 7.0, f32::INFINITY, -1.0, 6.0]);
     let b = Data::F32(vec![3.0, 3.0, -3.0, -3.0, 7.0, 3.0, 0.0, 2.0, f32::INFINITY, -3.0]);

@@ -99,7 +99,7 @@ unary_methods! {
     i0 => I0;
     /// Modified Bessel function of the first kind, order 1.
     i1 => I1;
-    /// Whether the sign is minus, as bool; true for -0.0.
+    /// Whether the sign is minus, as bool; true for -0.0, false for NaN (whose sign means nothing; PyTorch shows it).
     signbit => SignBit;
     /// `max(x, 0)`; NaN stays NaN. The gradient at 0 is 0.
     relu => Relu;

@@ -92,7 +92,7 @@ pub(super) fn test(op: Unary) -> Option<F1<f64, bool>> {
     Some(match op {
         Unary::IsFinite => f64::is_finite,
         Unary::IsNan => f64::is_nan,
-        Unary::SignBit => f64::is_sign_negative,
+        Unary::SignBit => |x| x.is_sign_negative() && !x.is_nan(),
         _ => return None,
     })
 }

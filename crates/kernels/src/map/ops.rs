@@ -111,7 +111,8 @@ op1! {
     Trunc: f32 => f32, |x| v::trunc::<FMA>(x);
     IsFinite: f32 => u8, |x| (x.abs() < f32::INFINITY) as u8;
     IsNan: f32 => u8, |x| x.is_nan() as u8;
-    SignBitF: f32 => u8, |x| x.is_sign_negative() as u8;
+    // The sign of a NaN depends on the instructions that made it, so it is not shown.
+    SignBitF: f32 => u8, |x| (x.is_sign_negative() & !x.is_nan()) as u8;
     NegI: i64 => i64, |x| x.wrapping_neg();
     AbsI: i64 => i64, |x| x.wrapping_abs();
     SignI: i64 => i64, |x| x.signum();

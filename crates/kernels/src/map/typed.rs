@@ -97,7 +97,7 @@ real1! {
     Trunc => f64, false |x| x.trunc();
     IsFinite => u8, false |x| (x.abs() < f64::INFINITY) as u8;
     IsNan => u8, false |x| x.is_nan() as u8;
-    SignBit => u8, false |x| x.is_sign_negative() as u8;
+    SignBit => u8, false |x| (x.is_sign_negative() & !x.is_nan()) as u8;
 }
 
 // One element at a time.
