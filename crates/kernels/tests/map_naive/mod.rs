@@ -423,7 +423,7 @@ fn unary(op: Unary, x: f64) -> f64 {
         Unary::Not => f64::from(x == 0.0),
         Unary::IsFinite => f64::from(x.is_finite()),
         Unary::IsNan => f64::from(x.is_nan()),
-        Unary::SignBit => f64::from(x.is_sign_negative()),
+        Unary::SignBit => f64::from(x.is_sign_negative() && !x.is_nan()),
         Unary::Tan => libm::tan(x),
         Unary::Asin => libm::asin(x),
         Unary::Acos => libm::acos(x),
