@@ -33,8 +33,6 @@ PEERS = {
     "candle": ["peer-candle"],
 }
 RUST = ["burn", "candle"]
-# What the peers in Rust do not have yet.
-NOT_IN_RUST = ["cnn_mnist", "resnet20", "lstm_char", "gpt_mini", "infer_cnn_mnist"]
 
 
 def takes_part(name, workload):
@@ -43,8 +41,6 @@ def takes_part(name, workload):
         return workload.endswith("_loop")
     if workload.endswith("_loop"):
         return name.startswith("gradus")
-    if name in RUST and workload in NOT_IN_RUST:
-        return False
     return name != "onnxruntime" or workload.startswith("infer_")
 
 

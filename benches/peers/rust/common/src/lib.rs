@@ -48,16 +48,41 @@ impl Args {
     }
 }
 
-/// Layer sizes, batch, learning rate, whether Adam (else SGD).
-pub fn model(workload: &str) -> Fallible<(&'static [usize], usize, f64, bool)> {
+/// The optimizers of the workloads.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Rule {
+    Sgd,
+    /// Momentum 0.9, L2 5e-4.
+    Momentum,
+    Adam,
+    /// Decay 0.01.
+    AdamW,
+}
+
+/// Batch, learning rate, optimizer.
+pub fn setup(workload: &str) -> Fallible<(usize, f64, Rule)> {
     Ok(match workload {
-        "mlp_mnist" => (&[784, 512, 256, 10], 128, 1e-3, true),
-        "mlp_tabular" => (&[20, 64, 32, 1], 32, 1e-3, true),
-        "xor" => (&[2, 8, 1], 4, 0.5, false),
-        "autoencoder" => (&[784, 128, 32, 128, 784], 256, 1e-3, true),
-        "infer_mlp_mnist" => (&[784, 512, 256, 10], 1, 0.0, false),
+        "mlp_mnist" => (128, 1e-3, Rule::Adam),
+        "mlp_tabular" => (32, 1e-3, Rule::Adam),
+        "xor" => (4, 0.5, Rule::Sgd),
+        "autoencoder" => (256, 1e-3, Rule::Adam),
+        "cnn_mnist" => (64, 1e-3, Rule::Adam),
+        "resnet20" => (64, 0.1, Rule::Momentum),
+        "lstm_char" => (32, 1e-3, Rule::Adam),
+        "gpt_mini" => (8, 3e-4, Rule::AdamW),
+        "infer_mlp_mnist" | "infer_cnn_mnist" => (1, 0.0, Rule::Sgd),
         other => return Err(format!("there is no workload {other}").into()),
     })
+}
+
+/// Layer sizes of the workloads that are linear layers one after the other.
+pub fn sizes(workload: &str) -> &'static [usize] {
+    match workload {
+        "mlp_tabular" => &[20, 64, 32, 1],
+        "xor" => &[2, 8, 1],
+        "autoencoder" => &[784, 128, 32, 128, 784],
+        _ => &[784, 512, 256, 10],
+    }
 }
 
 /// Well-mixed numbers (splitmix64).
@@ -82,33 +107,56 @@ impl Mix {
     }
 }
 
-/// Rows in one list, and a class each.
+/// Samples one after the other and a class each; or no samples, and rows of tokens in `y`.
 pub struct Data {
     pub x: Vec<f32>,
     pub y: Vec<i64>,
+    pub rows: usize,
 }
 
 pub fn data(workload: &str) -> Fallible<Data> {
     let mut mix = Mix(1);
-    Ok(match workload {
-        "xor" => Data { x: vec![0., 0., 0., 1., 1., 0., 1., 1.], y: vec![0, 1, 1, 0] },
+    let of = |x: Vec<f32>, y: Vec<i64>| Data { rows: y.len(), x, y };
+    Ok(match workload.trim_start_matches("infer_") {
+        "xor" => of(vec![0., 0., 0., 1., 1., 0., 1., 1.], vec![0, 1, 1, 0]),
         "mlp_tabular" => {
             let x: Vec<f32> = (0..16384 * 20).map(|_| mix.normal()).collect();
             let w: Vec<f32> = (0..20).map(|_| mix.normal()).collect();
             let score = |row: &[f32]| row.iter().zip(&w).map(|(a, b)| a * b).sum::<f32>();
             let y = x.chunks_exact(20).map(|row| i64::from(score(row) > 0.0)).collect();
-            Data { x, y }
+            of(x, y)
         }
+        "resnet20" => {
+            let x = (0..2048 * 3 * 32 * 32).map(|_| mix.normal()).collect();
+            of(x, (0..2048).map(|_| (mix.next() % 10) as i64).collect())
+        }
+        "lstm_char" => text(65, 96, &mut mix),
+        "gpt_mini" => text(129, 256, &mut mix),
         _ => {
             let folder = std::env::var("PEER_DATA")?;
             let images = std::fs::read(format!("{folder}/train-images-idx3-ubyte"))?;
             let labels = std::fs::read(format!("{folder}/train-labels-idx1-ubyte"))?;
-            Data {
-                x: images.iter().skip(16).map(|&b| f32::from(b) / 255.0).collect(),
-                y: labels.iter().skip(8).map(|&b| i64::from(b)).collect(),
-            }
+            of(
+                images.iter().skip(16).map(|&b| f32::from(b) / 255.0).collect(),
+                labels.iter().skip(8).map(|&b| i64::from(b)).collect(),
+            )
         }
     })
+}
+
+/// A counter that stumbles.
+fn text(length: usize, vocabulary: i64, mix: &mut Mix) -> Data {
+    let rows = 2048;
+    let id = |i: usize| (i as i64 * 7 + (mix.next() % 3) as i64) % vocabulary;
+    Data { x: Vec::new(), y: (0..rows * length).map(id).collect(), rows }
+}
+
+/// The most memory this process had, in MB; 0 where the system does not say.
+fn peak_rss_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kb = line.and_then(|line| line.split_whitespace().next()).and_then(|n| n.parse().ok());
+    kb.unwrap_or(0.0) / 1024.0
 }
 
 fn cpu() -> f64 {
@@ -127,13 +175,15 @@ pub fn train(
     mut step: impl FnMut(usize, bool) -> Fallible<f32>,
 ) -> Fallible<()> {
     let first = step(0, true)?;
-    let first_s = wall() - args.start;
+    let (first_s, first_cpu) = (wall() - args.start, cpu());
     let (mut n, begin) = (0, Instant::now());
     loop {
         n += 1;
-        let read = n % 20 == 0;
+        let read = n % 20 == 0 || (n < 20 && n % 5 == 0);
         step(n, read)?;
-        if read && begin.elapsed().as_secs_f64() >= args.warmup {
+        let spent = begin.elapsed().as_secs_f64();
+        // At least 20 steps, unless they are slow.
+        if read && ((n >= 20 && spent >= args.warmup) || spent > 20.0) {
             break;
         }
     }
@@ -156,12 +206,14 @@ pub fn train(
     }
     println!(
         "{{\"peer\": \"{peer}\", \"workload\": \"{}\", \"threads\": {}, \"steps_per_s\": {:.3}, \
-         \"steps_per_cpu_s\": {:.3}, \"first_step_s\": {first_s:.4}, \"first_loss\": {first:.5}, \
+         \"steps_per_cpu_s\": {:.3}, \"peak_rss_mb\": {:.1}, \"first_step_s\": {first_s:.4}, \
+         \"first_step_cpu_s\": {first_cpu:.4}, \"first_loss\": {first:.5}, \
          \"final_loss\": {last:.5}, \"steps\": {}}}",
         args.workload,
         args.threads,
         median(&mut rates),
         median(&mut cpu_rates),
+        peak_rss_mb(),
         n + 1,
     );
     Ok(())
@@ -170,7 +222,7 @@ pub fn train(
 /// Measures single calls.
 pub fn infer(peer: &str, args: &Args, mut call: impl FnMut() -> Fallible<()>) -> Fallible<()> {
     call()?;
-    let first_s = wall() - args.start;
+    let (first_s, first_cpu) = (wall() - args.start, cpu());
     let begin = Instant::now();
     while begin.elapsed().as_secs_f64() < args.warmup {
         call()?;
@@ -185,9 +237,11 @@ pub fn infer(peer: &str, args: &Args, mut call: impl FnMut() -> Fallible<()>) ->
     let tenth = times.get(times.len() / 10).copied().unwrap_or(f64::NAN);
     println!(
         "{{\"peer\": \"{peer}\", \"workload\": \"{}\", \"threads\": {}, \"p10_us\": {tenth:.3}, \
-         \"median_us\": {half:.3}, \"first_step_s\": {first_s:.4}, \"calls\": {}}}",
+         \"median_us\": {half:.3}, \"peak_rss_mb\": {:.1}, \"first_step_s\": {first_s:.4}, \
+         \"first_step_cpu_s\": {first_cpu:.4}, \"calls\": {}}}",
         args.workload,
         args.threads,
+        peak_rss_mb(),
         times.len(),
     );
     Ok(())
