@@ -16,7 +16,7 @@ registers (`gradus bench --peaks`), measured every third round.
     (cd benches/peers/rust && RUSTFLAGS="-C target-cpu=native" cargo build --release)
     VENV/bin/python benches/peers/pairs.py --data FOLDER-WITH-UNCOMPRESSED-MNIST
 """
-import argparse, json, math, os, statistics, subprocess, sys, time
+import argparse, json, math, os, random, statistics, subprocess, sys, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -33,13 +33,15 @@ PEERS = {
     "candle": ["peer-candle"],
 }
 RUST = ["burn", "candle"]
+# Columns of a workload's name.
+WIDE = 28
 
 
 def takes_part(name, workload):
     """100 steps in a dispatch are the peer of captured loops, ONNX Runtime only predicts."""
     if name == "jax-scan":
         return workload.endswith("_loop")
-    if workload.endswith("_loop"):
+    if workload.endswith("_loop") or (":" in workload and name in RUST):
         return name.startswith("gradus")
     return name != "onnxruntime" or workload.startswith("infer_")
 
@@ -47,7 +49,10 @@ def takes_part(name, workload):
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--data", required=True, help="folder with the four uncompressed MNIST IDX files")
-    p.add_argument("--workloads", default=",".join(WORKLOADS))
+    p.add_argument("--workloads", default=",".join(WORKLOADS), help="also of any size, as gradus bench takes them")
+    p.add_argument("--shapes", type=int, default=0, metavar="N",
+                   help="instead: N random shapes of each kind of net, which nobody tuned for (not with Burn and Candle)")
+    p.add_argument("--seed", type=int, default=0, help="of --shapes")
     p.add_argument("--peers", default=",".join(PEERS))
     p.add_argument("--rounds", type=int, default=9)
     p.add_argument("--threads", type=int, default=1)
@@ -69,7 +74,7 @@ def main():
     programs |= {name: a.threads for name in a.peers.split(",")}
     print(f"{a.rounds} rounds, {a.threads} thread(s), windows of {a.window} s", flush=True)
     bars, table = [], []
-    for workload in a.workloads.split(","):
+    for workload in random_shapes(a.shapes, a.seed) if a.shapes else a.workloads.split(","):
         rows = {name: [] for name in programs if takes_part(name, workload)}
         machine = []
         for number in range(a.rounds):
@@ -86,12 +91,27 @@ def main():
                 machine.append(machine_scaling(a))
         table.append(report(workload, rows, machine))
         bars.append((workload, {n: statistics.median(r["rate"] for r in v) for n, v in rows.items()}))
-    print(f"\n{'':16} {'to the fastest':>14} {'of the rounds':>16} {'memory to Burn':>14} {'start, ms':>9}  scaling (machine)")
+    print(f"\n{'':{WIDE}} {'to the fastest':>14} {'of the rounds':>16} {'memory to Burn':>14} {'start, ms':>9}  scaling (machine)")
     for line in table:
         print(line, flush=True)
     if a.svg:
         with open(a.svg, "w") as f:
             f.write(draw(bars, a))
+
+
+def random_shapes(count, seed):
+    """Nets of random sizes, most of them odd, whose steps take roughly 0.1 to 50 ms."""
+    r = random.Random(seed)
+    size = lambda least, most: round(math.exp(r.uniform(math.log(least), math.log(most))))
+    found = []
+    for _ in range(count):
+        hidden = [size(20, 1000) for _ in range(r.randint(1, 3))]
+        found.append(f"mlp:{'-'.join(map(str, [size(10, 1500), *hidden, size(2, 100)]))}@{size(4, 500)}")
+        found.append(f"cnn:{size(1, 32)}-{size(12, 60)}-{r.choice([3, 3, 5])}-{size(8, 80)}-{size(8, 120)}-10@{size(4, 64)}")
+        found.append(f"lstm:{size(30, 300)}-{size(16, 200)}-{size(30, 400)}-{size(10, 100)}@{size(4, 64)}")
+        heads = r.randint(2, 8)
+        found.append(f"gpt:{size(50, 500)}-{heads * size(12, 48)}-{r.randint(1, 4)}-{heads}-{size(20, 200)}@{size(2, 12)}")
+    return found
 
 
 def draw(bars, a):
@@ -184,7 +204,7 @@ def report(workload, rows, machine):
         rates = [r["rate"] for r in lines]
         m = statistics.median(rates)
         spread = (max(rates) - min(rates)) / m
-        text = (f"{workload:16} {name:14} {m:12.1f} /s  spread {spread:4.0%}  {median(name, 'peak_rss_mb'):7.1f} MB  "
+        text = (f"{workload:{WIDE}} {name:14} {m:12.1f} /s  spread {spread:4.0%}  {median(name, 'peak_rss_mb'):7.1f} MB  "
                 f"start {median(name, 'start_s'):6.3f} s")
         if name != "gradus":
             ratio = statistics.median(x / y for x, y in zip(ours, rates))
@@ -194,7 +214,7 @@ def report(workload, rows, machine):
             text += f"   loss {lines[-1]['first_loss']:.4f} to {lines[-1]['final_loss']:.4f}"
         print(text, flush=True)
     peers = [name for name in rows if not name.startswith("gradus")]
-    line = f"{workload:16}"
+    line = f"{workload:{WIDE}}"
     if peers:
         best = [max(rows[n][i]["rate"] for n in peers) for i in range(len(ours))]
         ratios = sorted(x / y for x, y in zip(ours, best))

@@ -11,6 +11,8 @@ use gradus::Precision;
 use gradus::data::table::TaskKind;
 use gradus::train::{OptimizerName, ScheduleName};
 
+use crate::bench::sized::AnySize;
+
 /// Define, train, understand and ship neural networks.
 #[derive(Debug, Parser)]
 #[command(name = "gradus", version, max_term_width = 100, disable_help_subcommand = true)]
@@ -292,7 +294,9 @@ pub(crate) struct ExplainArgs {
 pub(crate) struct BenchArgs {
     /// mlp_mnist, mlp_tabular, xor, cnn_mnist, resnet20, lstm_char, gpt_mini, autoencoder,
     /// mlp_tabular_loop, xor_loop (100 captured steps a call), infer_mlp_mnist, infer_cnn_mnist,
-    /// several with commas, or all
+    /// several with commas, or all; of any size: mlp:100-333-77-10@57 (layers @ batch),
+    /// cnn:channels-side-kernel-c1-c2-classes@batch, lstm:tokens-embedding-hidden-time@batch,
+    /// gpt:tokens-width-layers-heads-time@batch
     #[arg(long, default_value = "all", value_parser = workloads)]
     pub(crate) workload: Workloads,
     #[command(flatten)]
@@ -346,9 +350,16 @@ impl Threads {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layers(pub(crate) Vec<usize>);
 
-/// Names of workloads.
+/// Workloads of `gradus bench`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Workloads(pub(crate) Vec<&'static str>);
+pub(crate) struct Workloads(pub(crate) Vec<Workload>);
+
+/// One of [`WORKLOADS`], or one that says its sizes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Workload {
+    pub(crate) name: String,
+    pub(crate) sized: Option<AnySize>,
+}
 
 /// Why a value cannot be taken, in a sentence that follows "--option VALUE: ".
 #[derive(Debug, PartialEq, Eq)]
@@ -479,17 +490,22 @@ fn separator(word: &str) -> Result<char, Wrong> {
 }
 
 fn workloads(words: &str) -> Result<Workloads, Wrong> {
-    if words == "all" {
-        return Ok(Workloads(WORKLOADS.to_vec()));
-    }
+    let named = |name: &str| Workload { name: name.to_string(), sized: None };
     let mut known = WORKLOADS.to_vec();
     known.push("all");
-    let names = words.split(',').map(|word| choice(word, &known, "workload"));
-    let names = names.collect::<Result<Vec<_>, _>>()?;
-    if names.contains(&"all") {
-        return Ok(Workloads(WORKLOADS.to_vec()));
+    let mut found = Vec::new();
+    for word in words.split(',') {
+        if let Some(sized) = AnySize::parse(word) {
+            let sized = sized.map_err(|why| Wrong::new(format!("`{word}`: {why}")))?;
+            found.push(Workload { name: sized.to_string(), sized: Some(sized) });
+            continue;
+        }
+        match choice(word, &known, "workload")? {
+            "all" => found.extend(WORKLOADS.map(named)),
+            name => found.push(named(name)),
+        }
     }
-    Ok(Workloads(names))
+    Ok(Workloads(found))
 }
 
 /// A whole number in a range.

@@ -247,6 +247,7 @@ fn wrong_arguments_say_what_is_wrong_and_what_is_near() {
         ("train", &["an argument is missing", "gradus train digits"]),
         ("trian digits", &["unknown command `trian`", "did you mean `train`?"]),
         ("bench --workload xr", &["no workload `xr`", "did you mean `xor`?"]),
+        ("bench --workload mlp:3@5", &["the form is mlp:in-hidden-..-classes@batch"]),
         ("bench --window -1", &["--window", "seconds"]),
         ("bench --windows 0", &["--windows: must be at least 1"]),
         ("explain shpe", &["no error code `shpe`", "did you mean `shape`?"]),

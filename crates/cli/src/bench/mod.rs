@@ -1,14 +1,14 @@
 //! `gradus bench`: the workloads that other frameworks are measured with, on ours.
 //!
 //! Models, batches, losses and the fields of the JSON lines are those of the peer scripts, so that
-//! the lines can be put side by side. `work` has the models and data, `nets`
-//! the larger models, `measure` the clocks,
-//! `profile` the costs of plan steps, `peaks` the machine's limits.
+//! the lines can be put side by side. `work` has the models and data, `nets` the larger models, `sized` the
+//! workloads of any size, `measure` the clocks, `profile` the costs of plan steps, `peaks` the machine's limits.
 
 mod measure;
 mod nets;
 mod peaks;
 mod profile;
+pub(crate) mod sized;
 mod work;
 
 use std::io::{self, Write};
@@ -26,9 +26,12 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
     if args.peaks {
         return peaks::run(args);
     }
-    for &name in &args.workload.0 {
-        let started = Instant::now();
-        let data = work::Data::load(name, args.data.as_deref())?;
+    for workload in &args.workload.0 {
+        let (name, started) = (workload.name.as_str(), Instant::now());
+        let data = match &workload.sized {
+            Some(sized) => sized.data()?,
+            None => work::Data::load(name, args.data.as_deref())?,
+        };
         let made_up = data.made_up();
         if made_up && !args.json {
             writeln!(
@@ -47,7 +50,10 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
             measure::infer(args, || work::predict(&model, &x))?
         } else {
             let data_s = started.elapsed().as_secs_f64();
-            let mut training = work::Training::new(name, data)?;
+            let mut training = match &workload.sized {
+                Some(sized) => sized.training(data)?,
+                None => work::Training::new(name, data)?,
+            };
             let precision = args.precision.unwrap_or_default();
             let (batch_size, steps) = (training.batch_size, training.steps);
             let mut step = || autocast(precision, &mut training.step);

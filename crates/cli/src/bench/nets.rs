@@ -21,6 +21,38 @@ pub(super) fn cnn() -> Sequential {
     ]
 }
 
+/// Fully connected layers with ReLU between them.
+pub(super) fn mlp(sizes: &[usize]) -> Sequential {
+    let mut net = Sequential::new();
+    for (i, pair) in sizes.windows(2).enumerate() {
+        let &[from, to] = pair else { continue };
+        if i > 0 {
+            net.push(Relu);
+        }
+        net.push(Linear::new(from, to));
+    }
+    net
+}
+
+/// Two convolutions, the second of stride 2, a pool of 2 that leaves so many `places`, and a linear
+/// layer.
+pub(super) fn two_convolutions(
+    [c, c1, c2]: [usize; 3],
+    kernel: usize,
+    places: usize,
+    classes: usize,
+) -> Sequential {
+    seq![
+        normalised(c, c1, kernel, 1),
+        Relu,
+        normalised(c1, c2, kernel, 2),
+        Relu,
+        MaxPool2d::new(2),
+        Flatten,
+        Linear::new(c2 * places, classes)
+    ]
+}
+
 /// A convolution that keeps the size, but for its stride, and a normalisation.
 fn normalised(from: usize, to: usize, kernel: usize, stride: usize) -> Sequential {
     let conv = Conv2d::new(from, to, kernel).stride(stride).padding(kernel / 2).no_bias();
@@ -130,9 +162,9 @@ impl Layer for Block {
 }
 
 /// A small GPT: normalised before each part, exact GELU, a last map of its own, PyTorch's initial
-/// values. 3,323,392 parameters at these sizes.
+/// values. 3,323,392 parameters at the sizes of [`Gpt::mini`].
 #[derive(Module)]
-pub(super) struct GptMini {
+pub(super) struct Gpt {
     tokens: Embedding,
     places: Param,
     blocks: Vec<Block>,
@@ -140,23 +172,26 @@ pub(super) struct GptMini {
     head: Linear,
 }
 
-impl GptMini {
+impl Gpt {
     pub(super) const VOCABULARY: usize = 256;
     pub(super) const TIME: usize = 128;
 
-    pub(super) fn new() -> GptMini {
-        const SIZE: usize = 256;
-        GptMini {
-            tokens: Embedding::new(GptMini::VOCABULARY, SIZE),
-            places: Param::from_result(gradus::init_normal([GptMini::TIME, SIZE], 0.0, 0.02)),
-            blocks: (0..4).map(|_| Block::new(SIZE, 8)).collect(),
-            norm: LayerNorm::new(SIZE),
-            head: Linear::new(SIZE, GptMini::VOCABULARY).no_bias(),
+    pub(super) fn mini() -> Gpt {
+        Gpt::new([Gpt::VOCABULARY, Gpt::TIME], 256, 4, 8)
+    }
+
+    pub(super) fn new([tokens, time]: [usize; 2], size: usize, layers: usize, heads: usize) -> Gpt {
+        Gpt {
+            tokens: Embedding::new(tokens, size),
+            places: Param::from_result(gradus::init_normal([time, size], 0.0, 0.02)),
+            blocks: (0..layers).map(|_| Block::new(size, heads)).collect(),
+            norm: LayerNorm::new(size),
+            head: Linear::new(size, tokens).no_bias(),
         }
     }
 }
 
-impl Layer for GptMini {
+impl Layer for Gpt {
     fn forward(&self, ids: &Tensor) -> Tensor {
         let x = self.tokens.forward(ids) + &self.places;
         let h = self.blocks.iter().fold(x, |h, block| block.forward(&h));

@@ -7,7 +7,7 @@ use gradus::nn::models::CharRnn;
 use gradus::prelude::*;
 use gradus::{Error, Result, Rng};
 
-use super::nets::{self, GptMini, ResNet20};
+use super::nets::{self, Gpt, ResNet20};
 
 /// What a workload goes through, kept in memory.
 pub(super) enum Data {
@@ -29,8 +29,8 @@ impl Data {
             "resnet20" => return colours().map(real),
             "lstm_char" => return Ok(Data::Text(Text::counter(2048, 65, 96))),
             "gpt_mini" => {
-                let length = GptMini::TIME + 1;
-                return Ok(Data::Text(Text::counter(2048, length, GptMini::VOCABULARY as i64)));
+                let length = Gpt::TIME + 1;
+                return Ok(Data::Text(Text::counter(2048, length, Gpt::VOCABULARY as i64)));
             }
             _ => match folder {
                 Some(folder) => {
@@ -72,7 +72,7 @@ pub(super) struct Text {
 
 impl Text {
     /// A counter that stumbles: it can be learned, so the loss has to fall.
-    fn counter(rows: usize, length: usize, vocabulary: i64) -> Text {
+    pub(super) fn counter(rows: usize, length: usize, vocabulary: i64) -> Text {
         let mut draw = mixed();
         let id = |i: usize| (i as i64 * 7 + (draw() % 3) as i64) % vocabulary;
         Text { ids: (0..rows * length).map(id).collect(), length, place: 0 }
@@ -127,7 +127,7 @@ fn colours() -> Result<Dataset> {
 }
 
 /// SplitMix64 (Steele and others, 2014): speed is all that matters here.
-fn mixed() -> impl FnMut() -> u64 {
+pub(super) fn mixed() -> impl FnMut() -> u64 {
     let mut state = 0u64;
     move || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -192,14 +192,14 @@ pub(super) fn predict(model: &Sequential, x: &Tensor) -> Result<()> {
 }
 
 /// A set that is gone through in contiguous batches, round and round.
-struct Samples {
+pub(super) struct Samples {
     set: Dataset,
     batches: Batches<(Tensor, Tensor)>,
     batch_size: usize,
 }
 
 impl Samples {
-    fn new(set: Dataset, batch_size: usize) -> Samples {
+    pub(super) fn new(set: Dataset, batch_size: usize) -> Samples {
         Samples { batches: set.batches(batch_size).drop_last(true), set, batch_size }
     }
 
@@ -238,7 +238,7 @@ impl Training {
                 Ok(Training::of_text(model, optimizer, text, 32))
             }
             Data::Text(text) => {
-                let model = GptMini::new();
+                let model = Gpt::mini();
                 let optimizer = AdamW::new(&model, 3e-4).weight_decay(0.01);
                 Ok(Training::of_text(model, optimizer, text, 8))
             }
@@ -283,7 +283,7 @@ impl Training {
     }
 
     /// The loss is one of outputs, samples, targets.
-    fn with(
+    pub(super) fn with(
         model: impl Layer + 'static,
         mut optimizer: impl Optimizer + 'static,
         mut feed: Samples,
@@ -327,7 +327,7 @@ impl Training {
     }
 
     /// A language model learns what comes after each token.
-    fn of_text(
+    pub(super) fn of_text(
         model: impl Layer + 'static,
         mut optimizer: impl Optimizer + 'static,
         mut text: Text,
@@ -345,7 +345,7 @@ impl Training {
     }
 }
 
-fn classes(out: &Tensor, _: &Tensor, y: &Tensor) -> Tensor {
+pub(super) fn classes(out: &Tensor, _: &Tensor, y: &Tensor) -> Tensor {
     out.cross_entropy(y)
 }
 
