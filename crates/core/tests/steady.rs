@@ -36,11 +36,15 @@ fn a_steady_step_allocates_nothing_and_finds_its_plan() {
             }
         }
         let logits = h;
+        // More operands than a node has room for, of a value that is kept.
+        let part = logits.detach();
+        let wide = Tensor::concat(&[&part; 12], 1);
         let loss = logits.cross_entropy(&Tensor::from(&y));
         let accuracy = logits.argmax(-1).eq(Tensor::from(&y)).cast(gradus_core::DType::F32).mean();
         let report = step(&loss, &[(&group, &[1e-3, 0.9, 0.999, 1e-8, 0.01, t])]).unwrap();
         assert!(report.loss.is_finite());
         accuracy.item().unwrap();
+        wide.sum().item().unwrap();
     };
     for _ in 0..5 {
         one();

@@ -15,6 +15,9 @@ use crate::ops::{Meta, Op, Operands};
 use crate::param::{Buffer, Cell};
 use crate::tensor::Tensor;
 
+/// How many lists of operands, and calls of updates, keep their memory for the next step.
+const MOST_SPARE: usize = 256;
+
 impl Recorder {
     /// Gradients do not flow through these picks, nor through the node they pick from.
     pub(crate) fn stop_grad(&mut self, picks: &[Slot]) {
@@ -51,6 +54,14 @@ impl Recorder {
         self.spare_lists.pop().unwrap_or_default()
     }
 
+    /// Keeps the memory of a long operand list.
+    pub(super) fn keep_list(&mut self, mut list: Operands<Slot>) {
+        if list.spilled() && self.spare_lists.len() < MOST_SPARE {
+            list.clear();
+            self.spare_lists.push(list);
+        }
+    }
+
     /// A call without members that nobody shares, reused if possible.
     pub(crate) fn spare_call(
         &mut self,
@@ -78,7 +89,7 @@ impl Recorder {
         for mut call in calls {
             // The optimizer may go away; only the call's memory is kept.
             if let Some(c) = Arc::get_mut(&mut call)
-                && self.spare_calls.len() < 16
+                && self.spare_calls.len() < MOST_SPARE
             {
                 c.group = None;
                 self.spare_calls.push(call);

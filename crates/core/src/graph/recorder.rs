@@ -141,6 +141,8 @@ pub(crate) struct Recorder {
     /// A plan is running: a custom operation may read tensors of its own, but not step.
     pub(crate) running: bool,
     pub(super) spare_lists: Vec<Operands<Slot>>,
+    /// Shapes and types of the operands of what is being recorded.
+    metas: Vec<Meta>,
     pub(super) spare_calls: Vec<Arc<UpdateCall>>,
     pub(crate) reached: crate::autodiff::Reached,
     pub(crate) scratch: super::flush::Scratch,
@@ -191,6 +193,7 @@ impl Recorder {
             tidy_at: 64,
             running: false,
             spare_lists: Vec::new(),
+            metas: Vec::new(),
             spare_calls: Vec::new(),
             reached: crate::autodiff::Reached::new(),
             scratch: super::flush::Scratch::new(),
@@ -316,7 +319,7 @@ impl Recorder {
             if matches!(node.op, Op::Custom(_)) {
                 node.op = Op::Leaf;
             }
-            let mut inputs = std::mem::take(&mut node.inputs);
+            let inputs = std::mem::take(&mut node.inputs);
             for &input in &inputs {
                 let node = &mut self.nodes[input as usize];
                 node.consumers -= 1;
@@ -324,10 +327,7 @@ impl Recorder {
                     stack.push(input);
                 }
             }
-            if inputs.spilled() && self.spare_lists.len() < 16 {
-                inputs.clear();
-                self.spare_lists.push(inputs);
-            }
+            self.keep_list(inputs);
             self.free.push(slot);
             self.live -= 1;
         }
@@ -380,9 +380,10 @@ impl Recorder {
             node.called = Some(node.name());
         }
         node.op = Op::Leaf;
-        for input in inputs {
+        for &input in &inputs {
             self.drop_consumer(input);
         }
+        self.keep_list(inputs);
     }
 
     /// Whether a node's history serves nobody any more: it has no gradients, or the request that
@@ -449,7 +450,8 @@ impl Recorder {
         side: Side,
         place: &'static Location<'static>,
     ) -> Slot {
-        let mut metas = smallvec::SmallVec::<[Meta; 8]>::new();
+        let mut metas = std::mem::take(&mut self.metas);
+        metas.clear();
         let mut grad = false;
         for &input in &inputs {
             let node = self.node(input);
@@ -462,7 +464,9 @@ impl Recorder {
             grad |= node.grad;
             metas.push(Meta { shape: node.shape, dtype: node.dtype });
         }
-        match infer(&op, &metas, given) {
+        let meta = infer(&op, &metas, given);
+        self.metas = metas;
+        match meta {
             Ok(meta) => {
                 let grad =
                     grad && self.mode.grad && meta.dtype.is_real() && !matches!(op, Op::Detach);

@@ -33,6 +33,20 @@ impl Shape {
         Shape { rank: dims.len() as u8, dims: out }
     }
 
+    /// The sizes of several lists after each other; invalid if there are more than [`MAX_RANK`].
+    pub(crate) fn joined<const N: usize>(parts: [&[usize]; N]) -> Shape {
+        let mut out = Shape::SCALAR;
+        let mut rank = 0;
+        for part in parts {
+            match out.dims.get_mut(rank..rank + part.len()) {
+                Some(slots) => slots.copy_from_slice(part),
+                None => return Shape { rank: INVALID, dims: [0; MAX_RANK] },
+            }
+            rank += part.len();
+        }
+        Shape { rank: rank as u8, ..out }
+    }
+
     /// Number of axes.
     #[inline]
     pub fn rank(&self) -> usize {

@@ -254,7 +254,8 @@ impl Tensor {
         }
         let (before, after) = shape.dims().split_at(at);
         let after = after.get(1..).unwrap_or_default();
-        picked.reshape_to([before, &[count, size], after].concat()).movedim(at as isize + 1, -1)
+        let windows = Shape::joined([before, &[count, size], after]);
+        picked.reshape_to(windows).movedim(at as isize + 1, -1)
     }
 
     /// Zeros of size `size` along an axis, with this tensor at `start, start + step, ..`: the

@@ -289,9 +289,7 @@ fn checked(q: &Tensor, k: &Tensor, v: &Tensor, options: &Attention<'_>) -> Resul
         let text = format!("the batch axes of {sq}, {sk} and {sv} do not broadcast");
         return wrong(Code::Shape, text, "`enable_gqa` lets heads of queries share keys");
     };
-    let mut dims = all.dims().to_vec();
-    dims.extend([sq.last(1), sk.last(1)]);
-    let scores = Shape::new(&dims);
+    let scores = Shape::joined([all.dims(), &[sq.last(1), sk.last(1)]]);
     if let Some(mask) = options.attn_mask {
         let (shape, dtype) = (mask.peek().shape, mask.peek().dtype);
         if dtype != DType::Bool && !dtype.is_float() {

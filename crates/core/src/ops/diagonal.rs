@@ -3,6 +3,7 @@
 use super::Binary;
 use crate::error::{Code, Error};
 use crate::graph::called::called;
+use crate::graph::shape::Shape;
 use crate::tensor::{Axes, Tensor, operand};
 
 /// Where diagonal `offset` of a matrix begins as an element number, and how long it is.
@@ -118,7 +119,7 @@ impl Tensor {
         let (m, n) = (turned.last(1), turned.last(0));
         let (start, len) = diagonal_of(offset, m, n);
         let (before, _) = turned.dims().split_at(turned.rank() - 2);
-        let flat = x.reshape_to([before, &[m * n]].concat());
+        let flat = x.reshape_to(Shape::joined([before, &[m * n]]));
         if len == 0 {
             return flat.narrow(-1, 0, 0);
         }
@@ -162,7 +163,7 @@ impl Tensor {
         let (start, _) = diagonal_of(offset, size, size);
         let (before, _) = shape.dims().split_at(shape.rank() - 1);
         x.spread(shape.rank() - 1, start, size as isize + 1, size.saturating_mul(size))
-            .reshape_to([before, &[size, size]].concat())
+            .reshape_to(Shape::joined([before, &[size, size]]))
             .movedim([-2, -1], axes)
     }
 

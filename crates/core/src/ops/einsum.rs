@@ -413,7 +413,7 @@ fn pair(a: &Labelled, b: &Labelled, kept: &dyn Fn(Label) -> bool, sizes: &Sizes)
     let dims = |group: &[Label]| group.iter().map(|&l| sizes.of(l)).collect::<Vec<_>>();
     let one = |group: &[Label]| group.iter().fold(1usize, |n, &l| n.saturating_mul(sizes.of(l)));
     let batch_dims = if batch.len() + 2 <= MAX_RANK { dims(&batch) } else { vec![one(&batch)] };
-    let shape = |two: [usize; 2]| Shape::new(&[&batch_dims[..], &two].concat());
+    let shape = |two: [usize; 2]| Shape::joined([&batch_dims, &two]);
     let product = x
         .reshape_to(shape([one(&left), one(&inner)]))
         .matmul(y.reshape_to(shape([one(&inner), one(&right)])));

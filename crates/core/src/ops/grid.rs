@@ -104,7 +104,7 @@ impl Tensor {
             GridMode::Bilinear => sampler.linear(&coordinates),
             GridMode::Bicubic => sampler.cubic(&coordinates),
         };
-        let out = [&[batch, channels], &at.dims()[1..=n]].concat();
+        let out = Shape::joined([&[batch, channels], &at.dims()[1..=n]]);
         found.reshape_to([batch, places, channels]).transpose(1, 2).reshape_to(out)
     }
 

@@ -294,8 +294,7 @@ impl Places {
     /// The shape that indexing gives.
     pub(crate) fn result(&self) -> Shape {
         let (before, after) = self.rest().split_at(self.front.min(self.rest().len()));
-        let dims = [before, self.shape.dims(), after].concat();
-        Shape::new(&dims)
+        Shape::joined([before, self.shape.dims(), after])
     }
 
     /// A tensor of the result's shape as rows.
@@ -315,7 +314,7 @@ impl Places {
     pub(crate) fn of_rows(&self, rows: &Tensor) -> Tensor {
         let (front, count) = (self.front as isize, self.shape.rank() as isize);
         let rank = count + self.rest().len() as isize;
-        let wide = rows.reshape_to([self.shape.dims(), self.rest()].concat());
+        let wide = rows.reshape_to(Shape::joined([self.shape.dims(), self.rest()]));
         let order = (count..count + front).chain(0..count).chain(count + front..rank);
         wide.permute(order.collect::<Vec<_>>())
     }

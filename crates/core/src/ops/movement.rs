@@ -48,9 +48,7 @@ impl Tensor {
             return self.fail_axis("flatten", start, place);
         };
         let (kept, rest) = shape.dims().split_at(start.min(shape.rank()));
-        let mut dims = kept.to_vec();
-        dims.push(rest.iter().product());
-        self.reshape_to(Shape::new(&dims))
+        self.reshape_to(Shape::joined([kept, &[rest.iter().product()]]))
     }
 
     #[track_caller]

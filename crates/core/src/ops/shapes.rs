@@ -169,7 +169,7 @@ impl Tensor {
         };
         let (before, rest) = shape.dims().split_at(axis);
         let after = rest.get(1..).unwrap_or_default();
-        self.reshape_to([before, parts.dims(), after].concat())
+        self.reshape_to(Shape::joined([before, parts.dims(), after]))
     }
 
     /// Axes `start..=end` made into one: `[2, 3, 4, 5]` with `flatten_dims(1, 2)` is `[2, 12, 5]`.
@@ -197,8 +197,8 @@ impl Tensor {
         let dims = shape.dims();
         let part = |from: usize, to: usize| dims.get(from..to.min(dims.len())).unwrap_or_default();
         let middle = [part(first, last + 1).iter().product()];
-        let end = last + 1;
-        self.reshape_to([part(0, first), &middle, part(end.min(dims.len()), dims.len())].concat())
+        let end = (last + 1).min(dims.len());
+        self.reshape_to(Shape::joined([part(0, first), &middle, part(end, dims.len())]))
     }
 
     /// At least one axis: a scalar becomes `[1]`.
@@ -330,7 +330,7 @@ impl Tensor {
         let (outer, c) = (before.iter().product(), channels / (r * r));
         self.reshape_to([outer, c, r, r, h, w])
             .permute([0, 1, 4, 2, 5, 3])
-            .reshape_to([before, &[c, h * r, w * r]].concat())
+            .reshape_to(Shape::joined([before, &[c, h * r, w * r]]))
     }
 
     /// Pixels to channels, the inverse of [`Tensor::pixel_shuffle`]: `[.., c, h * r, w * r]`
@@ -353,6 +353,6 @@ impl Tensor {
         let (h, w, outer) = (h / r, w / r, before.iter().product());
         self.reshape_to([outer, c, h, r, w, r])
             .permute([0, 1, 3, 5, 2, 4])
-            .reshape_to([before, &[c * r * r, h, w]].concat())
+            .reshape_to(Shape::joined([before, &[c * r * r, h, w]]))
     }
 }

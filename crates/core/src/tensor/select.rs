@@ -358,7 +358,7 @@ impl Merge {
     fn with(&self, middle: &[usize]) -> Shape {
         let others: Vec<usize> = self.order.iter().map(|&a| self.dims[a]).collect();
         let after = self.place + self.picked.len();
-        Shape::new(&[&others[..self.place], middle, &others[after..]].concat())
+        Shape::joined([&others[..self.place], middle, &others[after..]])
     }
 
     pub(super) fn size(&self) -> usize {

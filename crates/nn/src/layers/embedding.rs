@@ -146,13 +146,11 @@ impl Embedding {
             Some(id) => flat.eq(id as i64).unsqueeze(-1).where_(rows.detach(), &rows),
             None => rows,
         };
-        let mut dims = shape.dims().to_vec();
-        dims.push(self.embedding_dim);
-        if dims.len() > gradus_core::MAX_RANK {
+        if shape.rank() == gradus_core::MAX_RANK {
             let text = format!("Embedding: ids of {shape} leave no axis for the vectors");
             return Tensor::failed(Error::new(Code::Shape, text));
         }
-        rows.reshape_to(Shape::new(&dims))
+        rows.reshape_to(shape.insert(shape.rank(), self.embedding_dim))
     }
 }
 

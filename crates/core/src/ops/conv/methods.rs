@@ -144,14 +144,14 @@ fn check<const N: usize>(
         ))
         .help(format!("an input is [batch, channels, {places}], or without the batch")));
     }
-    let layout = if transposed {
-        format!("a weight is [in_channels, out_channels / groups, {N} kernel sizes]")
-    } else {
-        format!("a weight is [out_channels, in_channels / groups, {N} kernel sizes]")
+    // Text is made only for an error: it would be the one allocation of a steady step.
+    let layout = || match transposed {
+        true => format!("a weight is [in_channels, out_channels / groups, {N} kernel sizes]"),
+        false => format!("a weight is [out_channels, in_channels / groups, {N} kernel sizes]"),
     };
     if w.shape.rank() != N + 2 {
         let text = format!("the weight has {} axes, not {}", w.shape.rank(), N + 2);
-        return Err(wrong(text).help(layout));
+        return Err(wrong(text).help(layout()));
     }
     if w.shape.dims()[2..].contains(&0) {
         return Err(wrong(format!("a kernel of {}", listed(&w.shape.dims()[2..]))));
@@ -160,7 +160,7 @@ fn check<const N: usize>(
     let wanted = if transposed { w.shape.dim(0) } else { w.shape.dim(1).saturating_mul(groups) };
     if !wanted.is_multiple_of(groups) || !w.shape.dim(0).is_multiple_of(groups) {
         let text = format!("{groups} groups do not divide {} channels", w.shape.dim(0));
-        return Err(wrong(text).help(layout));
+        return Err(wrong(text).help(layout()));
     }
     if channels != wanted {
         let text = match groups {
@@ -172,10 +172,11 @@ fn check<const N: usize>(
         let swapped = x.shape.last(0) == wanted && N > 1;
         let help = if swapped {
             format!(
-                "{layout}; an input is [batch, channels, {places}]: `permute` the channels first"
+                "{}; an input is [batch, channels, {places}]: `permute` the channels first",
+                layout()
             )
         } else {
-            layout
+            layout()
         };
         return Err(wrong(text).help(help));
     }

@@ -149,7 +149,7 @@ impl Tensor {
             to.push(size);
         }
         let (plane, windows) = (to[before.len()..].iter().product(), inside.iter().product());
-        let flat = |n: usize| [before, &[n]].concat();
+        let flat = |n: usize| Shape::joined([before, &[n]]);
         let zeros = Tensor::zeros(flat(plane)).cast(self.peek().dtype);
         let values = self.reshape_to(flat(windows));
         zeros.scatter(-1, &indices.reshape_to(flat(windows)), &values).reshape_to(to)

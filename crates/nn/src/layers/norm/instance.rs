@@ -135,7 +135,7 @@ impl<const AXES: usize> InstanceNorm<AXES> {
         }
         let y = x.instance_norm(weight, bias, self.eps);
         if y.failure().is_none() {
-            let axes: Vec<isize> = (2..2 + AXES as isize).collect();
+            let axes: [isize; AXES] = std::array::from_fn(|axis| 2 + axis as isize);
             let mean = x.mean_dim(axes.as_slice()).mean_dim(0);
             let var = x.var_dim(axes.as_slice(), 1).mean_dim(0);
             running.follow(&mean, &var, &Factor::Fixed(self.momentum));

@@ -9,9 +9,10 @@ use std::fmt;
 
 use gradus_core::derivatives::functional_call;
 use gradus_core::{
-    Array, Buffer, Code, Error, Param, Result, Shape, Tag, Tensor, init_normal, is_training,
-    no_grad,
+    Array, Buffer, Code, Error, MAX_RANK, Param, Result, Shape, Tag, Tensor, init_normal,
+    is_training, no_grad,
 };
+use smallvec::SmallVec;
 
 use crate::layer::Layer;
 use crate::layers::broken;
@@ -70,7 +71,7 @@ impl Visitor for Without<'_> {
 /// Lengths over all axes but one (all of them, with `None`), which keep size 1.
 fn lengths(v: &Tensor, dim: Option<usize>) -> Tensor {
     let rank = v.shape().map_or(0, |shape| shape.rank());
-    let axes: Vec<usize> = (0..rank).filter(|&axis| Some(axis) != dim).collect();
+    let axes: SmallVec<[usize; MAX_RANK]> = (0..rank).filter(|&axis| Some(axis) != dim).collect();
     v.norm_keepdim(axes.as_slice(), 2)
 }
 
