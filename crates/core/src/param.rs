@@ -14,7 +14,7 @@ use crate::error::{Code, Error, Result};
 use crate::graph::dtype::DType;
 use crate::graph::scope::fresh_id;
 use crate::graph::shape::Shape;
-use crate::graph::{effect, recorder};
+use crate::graph::{effect, snapshot};
 use crate::tensor::Tensor;
 
 /// Goes up when something changes that decides what layers record: which parameters are frozen.
@@ -215,7 +215,7 @@ impl Param {
         if let Some(value) = functional::value_for(self) {
             return value;
         }
-        recorder::param(self, std::panic::Location::caller())
+        snapshot::param(self, std::panic::Location::caller())
     }
 
     /// Stops (or, with `false`, resumes) training of this parameter: it records as a constant.

@@ -13,5 +13,6 @@ pub(crate) mod recorder;
 pub(crate) mod scope;
 pub(crate) mod shape;
 pub(crate) mod sizes;
+pub(crate) mod snapshot;
 pub(crate) mod step;
 pub(crate) mod trace;

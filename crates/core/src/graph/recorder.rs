@@ -15,12 +15,12 @@ use gradus_kernels::program::RandomKey;
 use super::dtype::DType;
 use super::scope::{FastHash, ScopeId, Scopes, Tag};
 use super::shape::Shape;
+use super::snapshot::Snapshot;
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::ops::infer::infer;
 use crate::ops::update::UpdateCall;
 use crate::ops::{Meta, Op, Operands, Precision};
-use crate::param::Param;
 use crate::random::Streams;
 use crate::tensor::Tensor;
 
@@ -54,21 +54,6 @@ pub(crate) enum Side {
     Update(Arc<UpdateCall>),
     /// The error of a failed node.
     Error(Error),
-}
-
-/// A parameter's cell, which of its values the leaf has, and the leaf of an older one.
-#[derive(Clone)]
-pub(crate) struct Snapshot {
-    pub(crate) cell: Arc<crate::param::Cell>,
-    version: u64,
-    older: Option<(Slot, u32)>,
-}
-
-impl Snapshot {
-    /// Whether the parameter still has that value.
-    pub(crate) fn is_current(&self) -> bool {
-        self.version == self.cell.version()
-    }
 }
 
 pub(crate) struct Node {
@@ -127,7 +112,8 @@ pub(crate) struct Recorder {
     pub(crate) pending: Vec<(Slot, u32)>,
     /// Recorded effects that have not run, in order; each holds one reference to its node.
     pub(crate) effects: Vec<Slot>,
-    params: HashMap<u64, (Slot, u32, u64), FastHash>,
+    /// The newest live leaf of each parameter, and which of its values it has.
+    pub(super) params: HashMap<u64, (Slot, u32, u64), FastHash>,
     /// The value that a buffer is to have, and how many values before it wait to be computed.
     pub(super) assigned: HashMap<u64, (Slot, u32, u32), FastHash>,
     pub(crate) scopes: Scopes,
@@ -337,40 +323,6 @@ impl Recorder {
         }
     }
 
-    /// Takes the leaf at `slot` out of its parameter's chain of live leaves.
-    fn forget_leaf(&mut self, slot: Slot, gone: &Snapshot) {
-        let id = gone.cell.id();
-        let Some(&(head, generation, _)) = self.params.get(&id) else { return };
-        if head == slot {
-            match gone.older.filter(|&(s, g)| self.generation(s) == g) {
-                Some((s, g)) => {
-                    let version = match &self.node(s).side {
-                        Side::Param(p) => p.version,
-                        _ => 0,
-                    };
-                    self.params.insert(id, (s, g, version));
-                }
-                None => {
-                    self.params.remove(&id);
-                }
-            }
-            return;
-        }
-        let mut at = Some((head, generation));
-        while let Some((s, g)) = at {
-            // Leaves that die together may be without references and still linked.
-            if self.generation(s) != g {
-                return;
-            }
-            let Side::Param(p) = &mut self.node_mut(s).side else { return };
-            if p.older.is_some_and(|(o, _)| o == slot) {
-                p.older = gone.older;
-                return;
-            }
-            at = p.older;
-        }
-    }
-
     /// Makes a node with a value forget how it was made.
     pub(crate) fn cut_history(&mut self, slot: Slot) {
         let node = self.node_mut(slot);
@@ -531,73 +483,6 @@ impl Recorder {
         node.grad = false;
         node.side = Side::Error(error);
     }
-
-    /// The leaf of a parameter's current value; the same one until the value changes.
-    fn param_leaf(&mut self, param: &Param, place: &'static Location<'static>) -> Slot {
-        let cell = &param.0;
-        let wanted = self.mode.grad && !param.is_frozen();
-        for slot in self.param_leaves(cell.id()) {
-            let node = self.node(slot);
-            if let Side::Param(p) = &node.side
-                && p.version == cell.version()
-                && node.grad == wanted
-            {
-                self.node_mut(slot).handles += 1;
-                return slot;
-            }
-        }
-        let older = self.params.get(&cell.id()).map(|&(s, g, _)| (s, g));
-        let version = cell.version();
-        let value = match cell.get() {
-            Ok(value) => value,
-            Err(error) => return self.fail(error, place),
-        };
-        let meta = Meta { shape: value.shape(), dtype: value.dtype() };
-        let grad = self.mode.grad && !param.is_frozen() && meta.dtype.is_float();
-        let side = Side::Param(Snapshot { cell: Arc::clone(cell), version, older });
-        let slot = self.append(Op::Leaf, Operands::new(), meta, grad, place, side);
-        self.node_mut(slot).value = Some(value);
-        let generation = self.node(slot).generation;
-        self.params.insert(cell.id(), (slot, generation, version));
-        slot
-    }
-
-    /// The name of a parameter that a node is, or is made from.
-    #[cold]
-    pub(crate) fn parameter_behind(&mut self, slot: Slot) -> Option<String> {
-        self.mark = self.mark.wrapping_add(1);
-        let mark = self.mark;
-        let mut stack = vec![slot];
-        while let Some(slot) = stack.pop() {
-            let node = self.node_mut(slot);
-            if node.mark == mark || !node.grad {
-                continue;
-            }
-            node.mark = mark;
-            if let Side::Param(p) = &node.side {
-                return Some(p.cell.name());
-            }
-            stack.extend(node.inputs.iter().rev().copied());
-        }
-        None
-    }
-
-    /// The live leaves of a parameter, newest first.
-    pub(crate) fn param_leaves(&self, id: u64) -> smallvec::SmallVec<[Slot; 2]> {
-        let mut out = smallvec::SmallVec::new();
-        let mut next = self.params.get(&id).map(|&(s, g, _)| (s, g));
-        while let Some((slot, generation)) = next {
-            if !self.alive(slot, generation) {
-                break;
-            }
-            out.push(slot);
-            next = match &self.node(slot).side {
-                Side::Param(p) => p.older,
-                _ => None,
-            };
-        }
-        out
-    }
 }
 
 /// A new handle on the same node.
@@ -657,13 +542,6 @@ pub(crate) fn failed(error: Error, place: &'static Location<'static>) -> Tensor 
     with(|r| {
         let error = r.locate(error.called(r.calling), r.scopes.current, place);
         let slot = r.fail(error, place);
-        r.handle(slot)
-    })
-}
-
-pub(crate) fn param(param: &Param, place: &'static Location<'static>) -> Tensor {
-    with(|r| {
-        let slot = r.param_leaf(param, place);
         r.handle(slot)
     })
 }
