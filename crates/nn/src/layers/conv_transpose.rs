@@ -4,7 +4,8 @@ use std::fmt;
 
 use gradus_core::{Array, ConvTransposeOptions, Operand, Param, Result, Shape, Sizes, Tag, Tensor};
 
-use super::conv::{Filter, broken, reinit, setting};
+use super::broken;
+use super::filter::{Filter, filter_layer, reinit, setting};
 use crate::layer::Layer;
 use crate::module::{Module, Visitor};
 
@@ -49,29 +50,6 @@ macro_rules! layers {
         }
 
         impl $name {
-            /// A layer with PyTorch's settings and initial values; the kernel is a number for all
-            /// axes or one for each. Sizes that cannot be are an error, which the first `forward`,
-            /// `step` or `save` reports.
-            pub fn new(
-                in_channels: usize,
-                out_channels: usize,
-                kernel_size: impl Into<Sizes<$axes>>,
-            ) -> $name {
-                let kernel = kernel_size.into().0;
-                let (inputs, outputs) = (in_channels, out_channels);
-                let filter = Filter { inputs, outputs, groups: 1, kernel };
-                let options = ConvTransposeOptions::new();
-                let (weight, bias) = filter.start(stringify!($name), true, true);
-                let tag = described(&filter, stringify!($name), &options);
-                $name { weight, bias, filter, options, tag }
-            }
-
-            fn set(mut self, options: ConvTransposeOptions<$axes>) -> $name {
-                self.options = options;
-                self.tag = described(&self.filter, stringify!($name), &options);
-                self
-            }
-
             /// Distance of two places of the window in the result; 1.
             #[must_use]
             pub fn stride(self, stride: impl Into<Sizes<$axes>>) -> $name {
@@ -99,89 +77,9 @@ macro_rules! layers {
                 let options = self.options.dilation(dilation);
                 self.set(options)
             }
-
-            /// Groups of channels that do not see each other; 1. The parameters start anew, so ask for
-            /// groups before [`
-            #[doc = concat!(stringify!($name), "::with_init`].")]
-            #[must_use]
-            pub fn groups(mut self, groups: usize) -> $name {
-                self.filter.groups = groups;
-                let bias = self.bias.is_some();
-                (self.weight, self.bias) = self.filter.start(stringify!($name), true, bias);
-                let options = self.options.groups(groups);
-                self.set(options)
-            }
-
-            /// Without a bias.
-            #[must_use]
-            pub fn no_bias(mut self) -> $name {
-                self.bias = None;
-                self
-            }
-
-            /// Starts the weight anew from an initialiser, which is given the shape.
-            #[must_use]
-            pub fn with_init(mut self, init: impl FnOnce(Shape) -> Result<Array>) -> $name {
-                self.weight = reinit(stringify!($name), &self.weight, init);
-                self
-            }
-
-            /// Starts the bias anew from an initialiser; does nothing without a bias.
-            #[must_use]
-            pub fn with_bias_init(mut self, init: impl FnOnce(Shape) -> Result<Array>) -> $name {
-                self.bias = self.bias.map(|bias| reinit(stringify!($name), &bias, init));
-                self
-            }
-
-            /// Channels that go in.
-            pub fn in_channels(&self) -> usize {
-                self.filter.inputs
-            }
-
-            /// Channels that come out.
-            pub fn out_channels(&self) -> usize {
-                self.filter.outputs
-            }
-
-            /// Stride, paddings, dilation and groups.
-            pub fn options(&self) -> ConvTransposeOptions<$axes> {
-                self.options
-            }
-
-            /// The result: `[batch, out_channels, ..]`, without the batch if the input has none.
-            #[track_caller]
-            pub fn forward(&self, x: &Tensor) -> Tensor {
-                let _scope = self.tag.enter();
-                if let Some(failed) = broken(x, &self.weight, self.bias.as_ref()) {
-                    return failed;
-                }
-                let bias = self.bias.as_ref().map(|b| b as &dyn Operand);
-                x.$method(&self.weight, bias, self.options)
-            }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.tag.describe())
-            }
-        }
-
-        impl Module for $name {
-            fn walk(&self, visitor: &mut dyn Visitor) {
-                visitor.tag(&self.tag);
-                visitor.param("weight", &self.weight);
-                if let Some(bias) = &self.bias {
-                    visitor.param("bias", bias);
-                }
-            }
-        }
-
-        impl Layer for $name {
-            #[track_caller]
-            fn forward(&self, x: &Tensor) -> Tensor {
-                $name::forward(self, x)
-            }
-        }
+        filter_layer!($name $axes $method ConvTransposeOptions true);
     )*};
 }
 

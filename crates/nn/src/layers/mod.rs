@@ -9,6 +9,7 @@ mod conv_transpose;
 mod dropout;
 mod embedding;
 mod embedding_bag;
+mod filter;
 mod flatten;
 mod graph;
 mod image;

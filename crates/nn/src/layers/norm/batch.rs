@@ -1,13 +1,10 @@
 //! Batch normalisation.
 
-use std::fmt;
-
 use gradus_core::{Array, Buffer, Code, DType, Error, Param, Result, Tag, Tensor, is_training};
 
-use super::{Affine, at_least_one, operand, refused, walk_affine};
+use super::{Affine, at_least_one, channel_norm, operand, refused};
 use crate::init;
-use crate::layer::Layer;
-use crate::module::{Module, Visitor};
+use crate::module::Visitor;
 
 /// Running statistics of a layer: what it has seen in training, for evaluation.
 pub struct RunningStats {
@@ -218,34 +215,4 @@ impl<const AXES: usize> BatchNorm<AXES> {
     }
 }
 
-impl<const AXES: usize> fmt::Debug for BatchNorm<AXES> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.tag.describe())
-    }
-}
-
-impl<const AXES: usize> Module for BatchNorm<AXES> {
-    fn walk(&self, visitor: &mut dyn Visitor) {
-        visitor.tag(&self.tag);
-        walk_affine(&self.weight, &self.bias, visitor);
-        if let Some(running) = &self.running {
-            running.walk(visitor);
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        match AXES {
-            1 => "BatchNorm1d",
-            2 => "BatchNorm2d",
-            3 => "BatchNorm3d",
-            _ => "BatchNorm",
-        }
-    }
-}
-
-impl<const AXES: usize> Layer for BatchNorm<AXES> {
-    #[track_caller]
-    fn forward(&self, x: &Tensor) -> Tensor {
-        BatchNorm::forward(self, x)
-    }
-}
+channel_norm!(BatchNorm);

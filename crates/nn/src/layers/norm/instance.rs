@@ -1,13 +1,9 @@
 //! Instance normalisation.
 
-use std::fmt;
-
 use gradus_core::{Code, Error, Param, Result, Tag, Tensor, is_training};
 
 use super::batch::{Factor, RunningStats};
-use super::{Affine, at_least_one, operand, refused, walk_affine};
-use crate::layer::Layer;
-use crate::module::{Module, Visitor};
+use super::{Affine, at_least_one, channel_norm, operand, refused};
 
 /// Each channel (axis 1) of each sample brought to mean 0 and variance 1.
 ///
@@ -144,34 +140,4 @@ impl<const AXES: usize> InstanceNorm<AXES> {
     }
 }
 
-impl<const AXES: usize> fmt::Debug for InstanceNorm<AXES> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.tag.describe())
-    }
-}
-
-impl<const AXES: usize> Module for InstanceNorm<AXES> {
-    fn walk(&self, visitor: &mut dyn Visitor) {
-        visitor.tag(&self.tag);
-        walk_affine(&self.weight, &self.bias, visitor);
-        if let Some(running) = &self.running {
-            running.walk(visitor);
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        match AXES {
-            1 => "InstanceNorm1d",
-            2 => "InstanceNorm2d",
-            3 => "InstanceNorm3d",
-            _ => "InstanceNorm",
-        }
-    }
-}
-
-impl<const AXES: usize> Layer for InstanceNorm<AXES> {
-    #[track_caller]
-    fn forward(&self, x: &Tensor) -> Tensor {
-        InstanceNorm::forward(self, x)
-    }
-}
+channel_norm!(InstanceNorm);

@@ -62,3 +62,42 @@ fn at_least_one(layer: &str, what: &str, count: usize) -> Result<()> {
     }
     Err(Error::new(Code::Argument, format!("{layer}: {what} must be at least 1, not 0")))
 }
+
+/// `channel_norm!(Name);`: the traits of a layer `Name<AXES>` with the fields `tag`, `weight`, `bias` and
+/// `running`.
+macro_rules! channel_norm {
+    ($name:ident) => {
+        impl<const AXES: usize> std::fmt::Debug for $name<AXES> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.tag.describe())
+            }
+        }
+
+        impl<const AXES: usize> $crate::module::Module for $name<AXES> {
+            fn walk(&self, visitor: &mut dyn $crate::module::Visitor) {
+                visitor.tag(&self.tag);
+                $crate::layers::norm::walk_affine(&self.weight, &self.bias, visitor);
+                if let Some(running) = &self.running {
+                    running.walk(visitor);
+                }
+            }
+
+            fn name(&self) -> &'static str {
+                match AXES {
+                    1 => concat!(stringify!($name), "1d"),
+                    2 => concat!(stringify!($name), "2d"),
+                    3 => concat!(stringify!($name), "3d"),
+                    _ => stringify!($name),
+                }
+            }
+        }
+
+        impl<const AXES: usize> $crate::layer::Layer for $name<AXES> {
+            #[track_caller]
+            fn forward(&self, x: &gradus_core::Tensor) -> gradus_core::Tensor {
+                $name::forward(self, x)
+            }
+        }
+    };
+}
+use channel_norm;
