@@ -115,12 +115,13 @@ pub fn eager<R>(f: impl FnOnce() -> R) -> R {
     with_mode(|m| m.eager = true, f)
 }
 
-/// Products of f32 matrices round their operands first; with [`Precision::Bf16`], mixed precision.
+/// Products of f32 round their operands first; with [`Precision::Bf16`], mixed precision: products of
+/// matrices, those of states and weight in recurrent layers, and those of attention.
 ///
 /// What is recorded in the closure counts, and gradients of it are computed likewise, wherever they are asked
 /// for. Parameters, results, sums and everything but products stay f32, so no scaling of the loss is needed:
 /// bf16 has the exponents of f32. Products are up to twice as fast where the CPU multiplies pairs of bf16
-/// (AVX512-BF16), and no faster elsewhere. Convolutions, recurrent layers and attention are computed in f32.
+/// (AVX512-BF16), and no faster elsewhere. Convolutions are computed in f32.
 ///
 /// PyTorch's `torch.autocast` hands on results in bf16 as well; here they stay f32, for accuracy.
 ///

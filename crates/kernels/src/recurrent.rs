@@ -1,4 +1,4 @@
-//! Recurrent networks over a sequence, forward and backward, in f32.
+//! Recurrent networks over a sequence, forward and backward, in f32; products in f32 or of bf16.
 //!
 //! A step is a product of the states before with a weight that was packed once, and then something
 //! element by element (`units`), block of units by block of units; `parts` says how that is cut.
@@ -6,8 +6,12 @@
 //! brings the gradients of the gates of the step after to the states. Nothing is allocated but room
 //! for a block, which each thread keeps: the packed weight lies in memory that the caller gives.
 //!
+//! In bf16 the weight is rounded as it is packed, and a copy of what a step makes is rounded for the
+//! products of the next step; states, memories and gates stay f32.
+//!
 //! **Bits.** The products are those of [`crate::gemm`], all else is element by element, so it does
-//! not matter who computes what.
+//! not matter who computes what. Products of bf16 have two orders, with the machine's instruction for
+//! pairs and without, as there.
 
 mod backward;
 mod forward;
@@ -17,6 +21,8 @@ mod units;
 
 pub use backward::{Backward, backward};
 pub use forward::{Forward, forward};
+
+use crate::gemm::round::Form;
 
 /// What happens in one time step of a recurrent network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -67,6 +73,8 @@ pub struct Walk {
     pub batch: usize,
     /// Units.
     pub hidden: usize,
+    /// Operands of products are rounded to bf16.
+    pub bf16: bool,
 }
 
 /// Units of a block, and columns of a panel of the weight: whole registers of every level.
@@ -117,8 +125,14 @@ impl Walk {
         (self.cell.gates() * self.hidden).saturating_mul(self.hidden)
     }
 
-    /// Elements of memory that a pass works in: the weight, packed.
+    /// Elements of memory that a pass works in: the weight, packed, and in bf16 what two steps read.
     pub fn work(&self) -> usize {
+        let step = self.state().saturating_mul(self.cell.gates());
+        self.packed().saturating_add(if self.bf16 { step.saturating_mul(2) } else { 0 })
+    }
+
+    /// Elements of the packed weight, at most.
+    fn packed(&self) -> usize {
         (self.cell.gates() * self.hidden).saturating_mul(self.hidden.next_multiple_of(16))
     }
 
@@ -140,10 +154,11 @@ impl Walk {
     }
 
     /// About how long a step takes on one thread, in nanoseconds.
-    fn cost(&self) -> u64 {
+    fn cost(&self, form: Form) -> u64 {
         let gates = self.state().saturating_mul(self.cell.gates());
         // Few samples wait for the weight.
         let product = (gates.saturating_mul(self.hidden) / 80).max(self.weight() / 8);
+        let product = form.kept(product);
         product.saturating_add(gates) as u64
     }
 }

@@ -5,9 +5,9 @@
 
 mod support;
 
-use gradus_core::{Precision, seed, set_threads};
-use gradus_nn::{Dropout, Linear, Relu, seq};
-use gradus_train::{Epochs, accuracy, model_sha256};
+use gradus_core::{Precision, Tensor, seed, set_threads};
+use gradus_nn::{Adam, Dropout, Layer, Linear, Lstm, Module, Relu, seq};
+use gradus_train::{Epochs, Loss, Trainer, accuracy, model_sha256};
 use support::{parts, trainer};
 
 /// Accuracy on the test data after a few epochs from this seed, and the hash of the weights.
@@ -19,9 +19,49 @@ fn trained(precision: Precision, from: u64) -> (f64, String) {
     (accuracy(&model, &test).unwrap(), model_sha256(&model).unwrap())
 }
 
+/// Reads a digit line by line.
+#[derive(Module)]
+struct Lines {
+    lstm: Lstm,
+    head: Linear,
+}
+
+impl Layer for Lines {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let lines = x.reshape([-1, 8, 8]).transpose(0, 1);
+        let (states, _) = self.lstm.forward(&lines);
+        self.head.forward(&states.select(0, -1))
+    }
+}
+
+/// As [`trained`], of an LSTM.
+fn trained_lstm(precision: Precision, from: u64) -> f64 {
+    let (train, valid, test) = parts();
+    seed(from);
+    let model = Lines { lstm: Lstm::new(8, 32), head: Linear::new(32, 10) };
+    Trainer::new(&model, Adam::new(&model, 1e-2))
+        .loss(Loss::CrossEntropy)
+        .batch_size(32)
+        .seed(from)
+        .precision(precision)
+        .fit(&train, &valid, Epochs(5))
+        .unwrap();
+    accuracy(&model, &test).unwrap()
+}
+
 #[test]
 fn quality_is_that_of_f32_within_the_noise_of_seeds() {
-    let runs = |precision| -> Vec<f64> { (0..5).map(|s| trained(precision, s).0).collect() };
+    alike(|precision, seed| trained(precision, seed).0);
+}
+
+#[test]
+fn quality_of_an_lstm_is_that_of_f32_within_the_noise_of_seeds() {
+    alike(trained_lstm);
+}
+
+/// Five seeds in either precision.
+fn alike(trained: impl Fn(Precision, u64) -> f64) {
+    let runs = |precision| -> Vec<f64> { (0..5).map(|s| trained(precision, s)).collect() };
     let (full, half) = (runs(Precision::F32), runs(Precision::Bf16));
     let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
     let spread = |x: &[f64]| {

@@ -50,8 +50,8 @@ impl Tensor {
     /// Attention of queries `self` `[.., queries, size]` over keys `[.., keys, size]` and values
     /// `[.., keys, out]`: `softmax(q k^T / sqrt(size)) v`, of shape `[.., queries, out]`.
     ///
-    /// Leading axes (batch, heads) broadcast. Source: Vaswani et al., *Attention is all you need*,
-    /// 2017.
+    /// Leading axes (batch, heads) broadcast. Inside [`autocast`](crate::autocast), the operands of both
+    /// products are rounded to bf16. Source: Vaswani et al., *Attention is all you need*, 2017.
     ///
     /// # Errors
     /// [`Code::Shape`] when sizes do not go together, [`Code::DType`] for operands that are not

@@ -16,6 +16,7 @@ pub use gradus_kernels::scatter::Combine;
 pub(crate) use gradus_kernels::window::{Divisor, Pooling, Windows};
 
 use crate::graph::dtype::DType;
+use crate::graph::recorder;
 use crate::graph::shape::{MAX_RANK, Shape};
 
 pub(crate) mod activation;
@@ -129,6 +130,14 @@ pub enum Precision {
 impl Precision {
     /// All of them.
     pub const ALL: [Precision; 2] = [Precision::F32, Precision::Bf16];
+
+    /// That of products of this type that are recorded now.
+    pub(crate) fn of(dtype: DType) -> Precision {
+        match dtype {
+            DType::F32 => recorder::with(|r| r.mode.precision),
+            _ => Precision::F32,
+        }
+    }
 
     /// The name that configurations take: `f32`, `bf16`.
     pub fn name(self) -> &'static str {
@@ -323,6 +332,16 @@ impl Op {
     /// Whether each element of the result depends on the elements at the same place only.
     pub(crate) fn is_elementwise(&self) -> bool {
         matches!(self, Op::Unary(_) | Op::Binary(_) | Op::Ternary(_) | Op::Cast(_))
+    }
+
+    /// How the operands of its products are rounded.
+    pub(crate) fn precision(&self) -> Precision {
+        match self {
+            Op::Matmul(precision) => *precision,
+            Op::Recurrent(steps) | Op::RecurrentGrad(steps) => steps.precision,
+            Op::Attention(a) | Op::AttentionGrad(a) => a.precision,
+            _ => Precision::F32,
+        }
     }
 
     /// Whether the result is the operand's memory seen differently.

@@ -155,7 +155,7 @@ pub(super) fn describe(step: &Step) -> String {
             let h = a.heads;
             let [q, k, v] = &a.operands;
             format!(
-                "{} <- {}({}, {}, {})  {}x{}x[{}, {}, {}, {}]{}{}",
+                "{} <- {}({}, {}, {})  {}x{}x[{}, {}, {}, {}]{}{}{}",
                 loc(&a.out),
                 if a.backward.is_some() { "gradient" } else { "attention" },
                 bank(q.bank),
@@ -167,12 +167,13 @@ pub(super) fn describe(step: &Step) -> String {
                 h.keys,
                 h.size,
                 h.out,
+                if h.bf16 { " in bf16" } else { "" },
                 if h.causal { ", causal" } else { "" },
                 if a.mask.is_some() { ", mask" } else { "" }
             )
         }
         Step::Recurrent { walk, backward, operands, out, .. } => format!(
-            "{} <- {:?}{}({})  [{}, {}, {}]{}",
+            "{} <- {:?}{}({})  [{}, {}, {}]{}{}",
             loc(out),
             walk.cell,
             if *backward { " gradient" } else { "" },
@@ -180,6 +181,7 @@ pub(super) fn describe(step: &Step) -> String {
             walk.time,
             walk.batch,
             walk.hidden,
+            if walk.bf16 { " in bf16" } else { "" },
             if walk.reverse { ", from the back" } else { "" }
         ),
         Step::Rows { rows, outer, n, operands, out } => {

@@ -254,11 +254,6 @@ impl Ir {
     }
 
     /// `a` and `b` have equal batch axes, or `b` is a plain matrix.
-    pub(crate) fn matmul(&mut self, a: Val, b: Val) -> Val {
-        self.product(Precision::F32, a, b)
-    }
-
-    /// [`matmul`](Ir::matmul), in a precision.
     pub(crate) fn product(&mut self, precision: Precision, a: Val, b: Val) -> Val {
         let rank = self.shape(a).rank();
         let shape = self.shape(a).with(rank - 1, self.shape(b).last(0));

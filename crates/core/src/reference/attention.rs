@@ -4,14 +4,16 @@ use gradus_kernels::attention::Heads;
 use gradus_kernels::memory::KernelError;
 
 use super::Result;
-use super::values::{Values, reals};
+use super::values::{Values, reals, round};
 use crate::array::Array;
-use crate::ops::{Attended, Meta};
+use crate::ops::{Attended, Meta, Precision};
 
 /// The operands: queries, keys, values, and what is added to the scores.
 struct Given {
     heads: Heads,
     scale: f64,
+    precision: Precision,
+    /// Rounded for the products.
     q: Vec<f64>,
     k: Vec<f64>,
     v: Vec<f64>,
@@ -31,8 +33,12 @@ impl Given {
             Some(mask) => Some(reals(mask)?),
             None => None,
         };
-        let (q, k, v) = (reals(q)?, reals(k)?, reals(v)?);
-        Ok(Given { heads, scale: a.scale(), q, k, v, mask })
+        let precision = a.precision;
+        let operand = |x: &Array| -> Result<Vec<f64>> {
+            Ok(reals(x)?.into_iter().map(|x| round(precision, x)).collect())
+        };
+        let (q, k, v) = (operand(q)?, operand(k)?, operand(v)?);
+        Ok(Given { heads, scale: a.scale(), precision, q, k, v, mask })
     }
 
     /// Calls `f` with sample, head and query, each once.
@@ -108,8 +114,11 @@ pub(super) fn forward(a: Attended, ins: &[&Array], out: Meta) -> Result<Array> {
     let mut tape = vec![0.0; h.tape()];
     given.each(|sample, head, query| {
         let (most, factor, weights) = given.weights(sample, head, query);
+        // The exponentials meet the values before the factor does.
+        let whole = if factor == 0.0 { 1.0 } else { factor };
         let at = ((sample * h.queries + query) * h.heads + head) * h.out;
         for (j, weight) in weights.into_iter().enumerate() {
+            let weight = round(given.precision, weight / whole) * whole;
             add(&mut tape, at, weight, line(&given.v, given.keys(sample, head) + j, h.out));
         }
         let kept = h.visible() + 2 * given.row(sample, head, query);
@@ -139,15 +148,17 @@ pub(super) fn backward(a: Attended, ins: &[&Array], out: Meta) -> Result<Array> 
     };
     given.each(|sample, head, query| {
         let (_, _, weights) = given.weights(sample, head, query);
+        let round = |x: f64| round(given.precision, x);
         let dy = line(&g, (sample * h.queries + query) * h.heads + head, h.out);
+        let dy: Vec<f64> = dy.iter().map(|&x| round(x)).collect();
         let keys = given.keys(sample, head);
-        let dp: Vec<f64> = (0..h.keys).map(|j| dot(dy, line(&given.v, keys + j, h.out))).collect();
+        let dp: Vec<f64> = (0..h.keys).map(|j| dot(&dy, line(&given.v, keys + j, h.out))).collect();
         let mean = dot(&weights, &dp);
         let row = given.row(sample, head, query);
         for (j, (&p, d)) in weights.iter().zip(&dp).enumerate() {
             let of_keys = head / h.group.max(1);
-            add(&mut all, place(2, sample, of_keys, j), p, dy);
-            let ds = p * (d - mean) * given.scale;
+            add(&mut all, place(2, sample, of_keys, j), round(p), &dy);
+            let ds = round(p * (d - mean) * given.scale);
             add(&mut all, place(1, sample, of_keys, j), ds, given.query(row));
             add(&mut all, place(0, sample, head, query), ds, line(&given.k, keys + j, h.size));
         }

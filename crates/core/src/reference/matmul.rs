@@ -1,12 +1,10 @@
 //! Matrix products.
 
-use gradus_kernels::memory::KernelError;
-use half::bf16;
-
 use super::Result;
-use super::values::Values;
+use super::values::{Values, round};
 use crate::array::Array;
 use crate::ops::{Meta, Precision};
+use gradus_kernels::memory::KernelError;
 
 /// `[.., m, k] @ [.., k, n] = [.., m, n]`, with equal batch axes or one right matrix for all batches.
 pub(super) fn matmul(precision: Precision, a: &Array, b: &Array, out: Meta) -> Result<Array> {
@@ -23,10 +21,8 @@ pub(super) fn matmul(precision: Precision, a: &Array, b: &Array, out: Meta) -> R
     let count = out.shape.numel();
     match (Values::of(a)?, Values::of(b)?) {
         (Values::Real(mut a), Values::Real(mut b)) => {
-            if precision == Precision::Bf16 {
-                for x in a.iter_mut().chain(&mut b) {
-                    *x = bf16::from_f32(*x as f32).to_f64();
-                }
+            for x in a.iter_mut().chain(&mut b) {
+                *x = round(precision, *x);
             }
             Values::Real(product(&a, &b, [m, k, n], count, |sum, x, y| sum + x * y))
         }

@@ -4,9 +4,9 @@ use gradus_kernels::memory::KernelError;
 use gradus_kernels::recurrent::{Cell, Walk};
 
 use super::Result;
-use super::values::{Values, elements, reals};
+use super::values::{Values, elements, reals, round};
 use crate::array::Array;
-use crate::ops::{Meta, Steps};
+use crate::ops::{Meta, Precision, Steps};
 
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + libm::exp(-x))
@@ -15,7 +15,9 @@ fn sigmoid(x: f64) -> f64 {
 /// The operands: gates, weight, first state, memory of an LSTM or bias of a GRU, lengths.
 struct Given {
     walk: Walk,
+    precision: Precision,
     gates: Vec<f64>,
+    /// Rounded for the products, which nothing else reads.
     weight: Vec<f64>,
     h0: Vec<f64>,
     /// The first memory, or the bias.
@@ -35,8 +37,12 @@ impl Given {
             _ => Vec::new(),
         };
         let lengths = if steps.lengths { Some(elements::<i64>(next()?)?) } else { None };
-        let (gates, weight, h0) = (reals(gates)?, reals(weight)?, reals(h0)?);
-        Ok(Given { walk, gates, weight, h0, more, lengths })
+        let (gates, mut weight, h0) = (reals(gates)?, reals(weight)?, reals(h0)?);
+        let precision = steps.precision;
+        for w in &mut weight {
+            *w = round(precision, *w);
+        }
+        Ok(Given { walk, precision, gates, weight, h0, more, lengths })
     }
 
     fn counts(&self, sample: usize, t: usize) -> bool {
@@ -50,7 +56,7 @@ impl Given {
     /// What a state brings to gate number `j`.
     fn brought(&self, j: usize, h: &[f64]) -> f64 {
         let row = self.weight.chunks_exact(self.walk.hidden.max(1)).nth(j).unwrap_or(&[]);
-        row.iter().zip(h).map(|(w, h)| w * h).sum()
+        row.iter().zip(h).map(|(w, &h)| w * round(self.precision, h)).sum()
     }
 
     /// What the inputs bring to gate number `j` of a sample.
@@ -235,6 +241,7 @@ pub(super) fn backward(steps: Steps, ins: &[&Array], out: Meta) -> Result<Array>
                 }
             }
             for (row, &d) in g.weight.chunks_exact(n.max(1)).zip(&own) {
+                let d = round(g.precision, d);
                 for (x, &w) in on.iter_mut().zip(row) {
                     *x += w * d;
                 }

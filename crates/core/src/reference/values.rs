@@ -11,7 +11,7 @@ use super::Result;
 use crate::array::Array;
 use crate::graph::dtype::{DType, Scalar};
 use crate::graph::shape::{MAX_RANK, Shape};
-use crate::ops::Meta;
+use crate::ops::{Meta, Precision};
 
 /// The elements of an array in row-major order, as the type that they are computed in.
 pub(super) enum Values {
@@ -77,6 +77,14 @@ pub(super) fn reals(x: &Array) -> Result<Vec<f64>> {
     match Values::of(x)? {
         Values::Real(v) => Ok(v),
         _ => Err(KernelError::Type("the operation takes f32 or f64")),
+    }
+}
+
+/// An operand of a product in this precision.
+pub(super) fn round(precision: Precision, x: f64) -> f64 {
+    match precision {
+        Precision::F32 => x,
+        Precision::Bf16 => half::bf16::from_f32(x as f32).to_f64(),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::forward::ROOM;
 use super::soft::{self, Block, Seen};
 use super::{Heads, KEYS, Mask, Operand, check};
-use crate::gemm::block::{Blocks, Into, Left};
+use crate::gemm::block::{Blocks, Into};
 use crate::gemm::pack::with_scratch;
 use crate::lanes::LANES;
 use crate::memory::{KernelError, Mem, Shared};
@@ -79,7 +79,7 @@ pub fn backward(args: &Backward<'_>) -> Result<(), KernelError> {
 /// The windows were checked, and nobody else writes the gradients of these heads.
 unsafe fn run(args: &Backward<'_>, sample: usize, of_keys: usize) {
     let h = args.heads;
-    let blocks = Blocks::active();
+    let blocks = Blocks::of(h.bf16);
     let most = KEYS.min(h.keys);
     let row = most.next_multiple_of(LANES) + LANES;
     let sizes = [
@@ -92,25 +92,31 @@ unsafe fn run(args: &Backward<'_>, sample: usize, of_keys: usize) {
         h.block() * row,
         most * h.size,
         most * h.out,
+        blocks.copy(most * h.size.max(h.out)),
+        blocks.copy(h.block() * h.size),
+        blocks.copy(h.block() * h.out),
+        blocks.copy(h.block() * row),
     ];
     with_scratch(&ROOM, sizes.iter().sum(), |room| {
         // SAFETY: the scratch memory has the sizes above; all else is inside the windows.
         unsafe {
             let mut next = room;
-            let [to_k, to_v, to_rows, to_q, to_g, scores, grads, dk, dv] = sizes.map(|size| {
+            let places = sizes.map(|size| {
                 let at = next;
                 next = next.add(size);
                 at
             });
+            let [to_k, to_v, to_rows, to_q, to_g, scores, grads, dk, dv, ..] = places;
+            let [.., copy, left_q, left_g, left_grads] = places;
             let (k, [_, _, k_row]) = (args.k.head(sample, of_keys), args.k.strides);
             let (v, [_, _, v_row]) = (args.v.head(sample, of_keys), args.v.strides);
             let apart = h.heads * h.out;
             let out = args.out.ptr::<f32>();
             for key in (0..h.keys).step_by(KEYS) {
                 let n = KEYS.min(h.keys - key);
-                let keys = blocks.pack(k.add(key * k_row), (1, k_row), (h.size, n), to_k);
-                let values = blocks.pack(v.add(key * v_row), (1, v_row), (h.out, n), to_v);
-                let rows = blocks.pack(k.add(key * k_row), (k_row, 1), (n, h.size), to_rows);
+                let keys = blocks.pack(k.add(key * k_row), (1, k_row), (h.size, n), to_k, copy);
+                let values = blocks.pack(v.add(key * v_row), (1, v_row), (h.out, n), to_v, copy);
+                let rows = blocks.pack(k.add(key * k_row), (k_row, 1), (n, h.size), to_rows, copy);
                 dk.write_bytes(0, n * h.size);
                 dv.write_bytes(0, n * h.out);
                 for head in of_keys * h.group..(of_keys + 1) * h.group {
@@ -129,12 +135,12 @@ unsafe fn run(args: &Backward<'_>, sample: usize, of_keys: usize) {
                         }
                         let limit = n.min(end - key);
                         let (q, g) = (q.add(first * q_row), g.add(first * apart));
-                        let of_q = blocks.pack(q, (q_row, 1), (count, h.size), to_q);
-                        let of_g = blocks.pack(g, (apart, 1), (count, h.out), to_g);
-                        let left = Left { at: q, row: q_row, col: 1 };
+                        let of_q = blocks.pack(q, (q_row, 1), (count, h.size), to_q, copy);
+                        let of_g = blocks.pack(g, (apart, 1), (count, h.out), to_g, copy);
+                        let left = blocks.left((q, q_row), (count, h.size), (left_q, h.size));
                         let into = Into { at: scores, row, add: false };
                         blocks.product(left, &keys, (count, h.size, limit), into);
-                        let left = Left { at: g, row: apart, col: 1 };
+                        let left = blocks.left((g, apart), (count, h.out), (left_g, h.out));
                         let into = Into { at: grads, row, add: false };
                         blocks.product(left, &values, (count, h.out, limit), into);
                         let (causal, scale) = (h.causal, h.scale);
@@ -151,15 +157,16 @@ unsafe fn run(args: &Backward<'_>, sample: usize, of_keys: usize) {
                             stats,
                         };
                         soft::weigh(block, grads, y.add(first * apart), g, apart, h.out);
-                        let turned = |at: *mut f32| Left { at, row: 1, col: row };
+                        let of_grads = blocks.left((grads, row), (count, limit), (left_grads, row));
                         let into = Into { at: dv, row: h.out, add: true };
-                        blocks.product(turned(scores), &of_g, (limit, count, h.out), into);
+                        let left = blocks.turned(scores, row, (limit, count));
+                        blocks.product(left, &of_g, (limit, count, h.out), into);
                         let into = Into { at: dk, row: h.size, add: true };
-                        blocks.product(turned(grads), &of_q, (limit, count, h.size), into);
-                        let left = Left { at: grads, row, col: 1 };
+                        let left = blocks.turned(grads, row, (limit, count));
+                        blocks.product(left, &of_q, (limit, count, h.size), into);
                         let at = out.add(dq.at + first * dq.row);
                         let into = Into { at, row: dq.row, add: key > 0 };
-                        blocks.product(left, &rows, (count, limit, h.size), into);
+                        blocks.product(of_grads, &rows, (count, limit, h.size), into);
                     }
                 }
                 for (i, from, width) in [(1, dk, h.size), (2, dv, h.out)] {

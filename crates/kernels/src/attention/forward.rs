@@ -2,7 +2,7 @@
 
 use super::soft::{self, Block, Seen};
 use super::{Heads, KEYS, Mask, Operand, check};
-use crate::gemm::block::{Blocks, Into, Left};
+use crate::gemm::block::{Blocks, Into};
 use crate::gemm::pack::{Scratch, with_scratch};
 use crate::lanes::LANES;
 use crate::memory::{KernelError, Mem, Shared};
@@ -67,15 +67,25 @@ pub fn forward(args: &Forward<'_>) -> Result<(), KernelError> {
 /// The windows were checked, and nobody else writes the results of these queries.
 unsafe fn run(args: &Forward<'_>, sample: usize, head: usize, rows: std::ops::Range<usize>) {
     let h = args.heads;
-    let blocks = Blocks::active();
+    let blocks = Blocks::of(h.bf16);
     let most = KEYS.min(h.keys);
     let row = most.next_multiple_of(LANES) + LANES;
-    let sizes = [blocks.room(h.size, most), blocks.room(most, h.out), h.block() * row];
+    let sizes = [
+        blocks.room(h.size, most),
+        blocks.room(most, h.out),
+        h.block() * row,
+        blocks.copy(most * h.size),
+        blocks.copy(h.block() * h.size),
+    ];
     with_scratch(&ROOM, sizes.iter().sum(), |room| {
         // SAFETY: the scratch memory has the sizes above; all else is inside the windows.
         unsafe {
-            let (to_k, to_v) = (room, room.add(sizes[0]));
-            let scores = to_v.add(sizes[1]);
+            let mut next = room;
+            let [to_k, to_v, scores, copy, of_q] = sizes.map(|size| {
+                let at = next;
+                next = next.add(size);
+                at
+            });
             let (q, [_, _, q_row]) = (args.q.head(sample, head), args.q.strides);
             let (k, [_, _, k_row]) = (args.k.head(sample, head / h.group), args.k.strides);
             let (v, [_, _, v_row]) = (args.v.head(sample, head / h.group), args.v.strides);
@@ -87,8 +97,8 @@ unsafe fn run(args: &Forward<'_>, sample: usize, head: usize, rows: std::ops::Ra
             let last = if h.causal { h.keys.min(rows.end) } else { h.keys };
             for key in (0..last).step_by(KEYS) {
                 let n = KEYS.min(last - key);
-                let keys = blocks.pack(k.add(key * k_row), (1, k_row), (h.size, n), to_k);
-                let values = blocks.pack(v.add(key * v_row), (v_row, 1), (n, h.out), to_v);
+                let keys = blocks.pack(k.add(key * k_row), (1, k_row), (h.size, n), to_k, copy);
+                let values = blocks.pack(v.add(key * v_row), (v_row, 1), (n, h.out), to_v, copy);
                 for first in rows.clone().step_by(h.block()) {
                     let count = h.block().min(rows.end - first);
                     let end = if h.causal { last.min(first + count) } else { last };
@@ -96,7 +106,8 @@ unsafe fn run(args: &Forward<'_>, sample: usize, head: usize, rows: std::ops::Ra
                         continue;
                     }
                     let limit = n.min(end - key);
-                    let left = Left { at: q.add(first * q_row), row: q_row, col: 1 };
+                    let q = (q.add(first * q_row), q_row);
+                    let left = blocks.left(q, (count, h.size), (of_q, h.size));
                     let into = Into { at: scores, row, add: false };
                     blocks.product(left, &keys, (count, h.size, limit), into);
                     let (causal, scale) = (h.causal, h.scale);
@@ -104,7 +115,7 @@ unsafe fn run(args: &Forward<'_>, sample: usize, head: usize, rows: std::ops::Ra
                         Block { scores, row, first, count, key, limit, causal, scale, seen, stats };
                     let total = y.add(first * apart);
                     soft::soften(block, key == 0, total, apart, h.out);
-                    let left = Left { at: scores, row, col: 1 };
+                    let left = blocks.left((scores, row), (count, limit), (scores, row));
                     let into = Into { at: total, row: apart, add: key > 0 };
                     blocks.product(left, &values, (count, limit, h.out), into);
                     if key + limit == end {

@@ -1,10 +1,14 @@
-//! Attention, forward and backward, in f32, without a matrix of scores in memory.
+//! Attention, forward and backward, in f32 or with products of bf16, without a matrix of scores in
+//! memory.
 //!
 //! A head is worked on in blocks: some queries by at most `KEYS` keys. Forward, a block of scores
 //! is computed, softened with what is the largest so far, and multiplied with the values; what was
 //! summed up before shrinks when a larger score turns up. Kept are the result and two numbers a
 //! query, from which the backward pass computes each block again (Dao and others,
 //! *FlashAttention*, 2022). With a causal mask, blocks that nobody sees are skipped.
+//!
+//! In bf16 the operands of every product are rounded block by block, the weights and the gradients of
+//! the scores too; what is between the products, and all sums, are f32.
 //!
 //! Operands are read by strides, so heads may lie side by side in the result of one projection.
 //!
@@ -44,6 +48,8 @@ pub struct Heads {
     pub causal: bool,
     /// The factor of the scores.
     pub scale: f32,
+    /// Operands of products are rounded to bf16.
+    pub bf16: bool,
 }
 
 /// The largest size of a query: one block of k.

@@ -2,11 +2,13 @@
 //! the caller packed and keeps in the cache, on the thread that asks.
 //!
 //! Each element is one chain of fused multiply-adds in order of k, so the bits are those of
-//! [`gemm`](super::gemm()) for up to [`KB`](super::driver::KB) steps.
+//! [`gemm`](super::gemm()) for up to [`KB`](super::driver::KB) steps; likewise in bf16, whose operands
+//! are rounded here.
 
 use super::driver::KB;
-use super::kernels::{self, Kernels};
+use super::kernels::Kernels;
 use super::pack::Pack;
+use super::round::{Form, Lines, across, along};
 use super::tile::{End, Tile};
 
 /// Steps of k that a block may have.
@@ -16,9 +18,10 @@ pub(crate) const STEPS: usize = KB;
 #[derive(Clone, Copy)]
 pub(crate) struct Blocks {
     kernels: &'static Kernels,
+    form: Form,
 }
 
-/// A packed right operand, `[k, n]`.
+/// A packed right operand, `[k, n]`; `k` counts pairs where there are any.
 #[derive(Clone, Copy)]
 pub(crate) struct Panels {
     at: *const f32,
@@ -43,10 +46,49 @@ pub(crate) struct Into {
 }
 
 impl Blocks {
-    /// Those of the level in use.
-    pub(crate) fn active() -> Blocks {
+    /// Those of the level in use, in bf16 or not.
+    pub(crate) fn of(bf16: bool) -> Blocks {
+        let form = Form::of(bf16);
         // Of the largest tiles: panels of all operands look alike.
-        Blocks { kernels: kernels::of(crate::isa::active(), 64, 64) }
+        Blocks { kernels: form.kernels(64, 64), form }
+    }
+
+    /// Elements that a copy of so many takes, where operands are rounded.
+    pub(crate) fn copy(&self, elements: usize) -> usize {
+        if self.form == Form::Full { 0 } else { elements }
+    }
+
+    /// A left operand `[m, k]` of rows that are `row` apart; rounded at `to`, whose rows are `to_row`
+    /// apart. That may be the place where it is.
+    ///
+    /// # Safety
+    /// The rows can be read, and where operands are rounded be written at `to`.
+    pub(crate) unsafe fn left(
+        &self,
+        (at, row): (*const f32, usize),
+        (m, k): (usize, usize),
+        (to, to_row): (*mut f32, usize),
+    ) -> Left {
+        if self.form == Form::Full {
+            return Left { at, row, col: 1 };
+        }
+        let lines = Lines { from: at, row, count: m, width: k, to, to_row };
+        // SAFETY: the caller's promise.
+        unsafe { along(self.form, lines) };
+        Left { at: to, row: to_row, col: 1 }
+    }
+
+    /// A left operand whose columns lie in rows: `k` rows of `m`, `row` apart; rounded where it is.
+    ///
+    /// # Safety
+    /// The rows can be read and written.
+    pub(crate) unsafe fn turned(&self, at: *mut f32, row: usize, (m, k): (usize, usize)) -> Left {
+        if self.form != Form::Full {
+            let lines = Lines { from: at, row, count: k, width: m, to: at, to_row: row };
+            // SAFETY: the caller's promise.
+            unsafe { across(self.form, lines) };
+        }
+        Left { at, row: 1, col: row }
     }
 
     /// Columns of a panel of `n` columns; the last one may have fewer.
@@ -60,24 +102,52 @@ impl Blocks {
         n.next_multiple_of(self.kernels.lanes) * k
     }
 
-    /// Packs a right operand: element (k, j) is at `k * step + j * across` of `from`.
+    /// Packs a right operand: element (k, j) is at `k * step + j * apart` of `from`; one of both is 1.
+    /// `copy` has room for [`Blocks::copy`] of all elements, where `step` is 1.
     ///
     /// # Safety
     /// The source can be read, and [`Blocks::room`] elements be written at `to`.
     pub(crate) unsafe fn pack(
         &self,
         from: *const f32,
-        (step, across): (usize, usize),
+        (step, apart): (usize, usize),
         (k, n): (usize, usize),
         to: *mut f32,
+        copy: *mut f32,
     ) -> Panels {
         let width = self.width(n);
+        let (mut from, mut k, mut apart) = (from, k, apart);
+        if self.form != Form::Full && step != 1 {
+            // Rows are rounded into the panels.
+            let pairs = self.form.kept(k);
+            for first in (0..n).step_by(width.max(1)) {
+                let count = width.min(n - first);
+                let lines = Lines {
+                    from: from.wrapping_add(first),
+                    row: step,
+                    count: k,
+                    width: count,
+                    to: to.wrapping_add(first * pairs),
+                    to_row: count.next_multiple_of(self.kernels.lanes),
+                };
+                // SAFETY: the caller's promise.
+                unsafe { across(self.form, lines) };
+            }
+            return Panels { at: to, k: pairs, n };
+        }
+        if self.form != Form::Full {
+            let to_row = self.form.kept(k);
+            let lines = Lines { from, row: apart, count: n, width: k, to: copy, to_row };
+            // SAFETY: the caller's promise.
+            unsafe { along(self.form, lines) };
+            (from, k, apart) = (copy.cast_const(), to_row, to_row);
+        }
         for first in (0..n).step_by(width.max(1)) {
             let count = width.min(n - first);
             let pack = Pack {
-                src: from.wrapping_add(first * across),
+                src: from.wrapping_add(first * apart),
                 step,
-                across,
+                across: apart,
                 k,
                 count,
                 width: count.next_multiple_of(self.kernels.lanes),
@@ -92,7 +162,7 @@ impl Blocks {
     }
 
     /// The first `m` rows of the left operand times the first `k` rows and `n` columns of the right
-    /// one; `k` is at most [`STEPS`].
+    /// one; `k` is at most [`STEPS`]. Where operands are rounded, both are.
     ///
     /// # Safety
     /// The operands can be read and the result written, and it overlaps neither.
@@ -103,7 +173,7 @@ impl Blocks {
         (m, k, n): (usize, usize, usize),
         into: Into,
     ) {
-        let (lanes, rows) = (self.kernels.lanes, self.kernels.rows);
+        let (lanes, rows, k) = (self.kernels.lanes, self.kernels.rows, self.form.kept(k));
         let width = self.width(right.n);
         let slivers = m.div_ceil(rows).max(1);
         let (base, more) = (m / slivers, m % slivers);

@@ -19,6 +19,7 @@ mod kernels;
 pub(crate) mod pack;
 #[cfg(not(target_arch = "x86_64"))]
 mod plain;
+pub(crate) mod round;
 pub(crate) mod simd;
 pub(crate) mod strip;
 mod tile;

@@ -179,7 +179,7 @@ thread_local! {
     /// What one piece needs, on the thread that runs it.
     pub(super) static OWN: Scratch = const { Cell::new(Vec::new()) };
     /// Operands that were rounded to bf16.
-    pub(super) static ROUNDED: Scratch = const { Cell::new(Vec::new()) };
+    pub(crate) static ROUNDED: Scratch = const { Cell::new(Vec::new()) };
 }
 
 /// Memory that a thread keeps.

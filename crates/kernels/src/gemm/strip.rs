@@ -4,6 +4,7 @@
 use super::driver::{KB, part};
 use super::kernels;
 use super::pack::Pack;
+use super::round::Form;
 use super::tile::{End, Tile};
 use std::mem::MaybeUninit;
 
@@ -22,18 +23,20 @@ pub(crate) struct Strip {
     pub(crate) c_row: usize,
     /// Add to what C holds.
     pub(crate) accumulate: bool,
+    /// What the elements of A and B are.
+    pub(crate) form: Form,
 }
 
 /// Elements of the largest tile.
 const TILE: usize = 8 * 48;
 
-/// Computes the product, with the bits of [`super::gemm`].
+/// Computes the product, with the bits of [`super::gemm`]; of operands that are pairs, `k` of them.
 ///
 /// # Safety
 /// No size is zero, the elements of A and B can be read and those of C written, and C overlaps
 /// neither.
 pub(crate) unsafe fn strip(s: &Strip) {
-    let kernels = kernels::of(crate::isa::active(), s.m, s.n);
+    let kernels = s.form.kernels(s.m, s.n);
     let most = if s.m <= 2 { kernels.wide } else { kernels.vectors };
     let (slivers, vectors) = (s.m.div_ceil(kernels.rows), s.n.div_ceil(kernels.lanes));
     let panels = vectors.div_ceil(most);

@@ -42,7 +42,7 @@ pub fn backward(args: &Backward<'_>) -> Result<(), KernelError> {
     let pass = Pass { ready, g: g.ptr(), out: out.ptr() };
     // One more than there are steps: the last product gives the gradient of the first state.
     // SAFETY: the windows were checked, and nobody else has these samples and units.
-    Ok(parts::run(walk, walk.time + 1, &|i, part| unsafe { pass.step(i, part) })?)
+    Ok(parts::run(walk, pass.ready.form, walk.time + 1, &|i, part| unsafe { pass.step(i, part) })?)
 }
 
 /// Samples by which memory is asked for in advance.
@@ -108,11 +108,12 @@ impl Pass<'_> {
             }
         };
         if i > 0 {
-            let a = (self.own(walk.step(time - i)).cast_const().wrapping_add(first * width), width);
+            let own = self.own(walk.step(time - i)).cast_const();
+            let (k, a) = ready.left(i, first, (own, width));
             let c = (dh.wrapping_add(first * hidden), hidden);
             let units = (1, &part.units);
             // SAFETY: the states' gradients are no part of the gates'.
-            unsafe { parts::product((count, width), a, ready.packed, units, c, true) };
+            unsafe { parts::product((count, k), a, ready.packed, units, c, (ready.form, true)) };
         }
         let Some(left) = left else { return };
         let t = walk.step(left);
@@ -138,6 +139,10 @@ impl Pass<'_> {
                     false => step.pass(cell),
                 }
             }
+        }
+        if let Some(copy) = &ready.copy {
+            // SAFETY: the gradients of this part were written above.
+            unsafe { copy.take(i + 1, part, (self.own(t), width)) };
         }
     }
 }

@@ -46,7 +46,7 @@ pub fn forward(args: &Forward<'_>) -> Result<(), KernelError> {
     let Some(ready) = given.ready(false)? else { return Ok(()) };
     let pass = Pass { ready, gates: gates.ptr(), bias: bias.ptr() };
     // SAFETY: the windows were checked, and nobody else has these samples and units.
-    Ok(parts::run(walk, walk.time, &|i, part| unsafe { pass.step(i, part) })?)
+    Ok(parts::run(walk, pass.ready.form, walk.time, &|i, part| unsafe { pass.step(i, part) })?)
 }
 
 struct Pass<'a> {
@@ -79,7 +79,7 @@ impl Pass<'_> {
         let (h0, c0) = ready.before(i);
         let last = i + 1 == ready.walk.time && cell == Cell::Lstm;
         parts::with_room(count * columns, |brought| {
-            let a = (h0.wrapping_add(first * hidden), hidden);
+            let (k, a) = ready.left(i, first, (h0, hidden));
             let gates = (cell.gates(), &part.units);
             let c = (brought, columns);
             let block = |sample: usize| {
@@ -98,7 +98,7 @@ impl Pass<'_> {
                 }
             };
             // SAFETY: the room is as large, and no part of what is read.
-            unsafe { parts::product((count, hidden), a, ready.packed, gates, c, false) };
+            unsafe { parts::product((count, k), a, ready.packed, gates, c, (ready.form, false)) };
             for sample in part.samples.clone() {
                 let step = block(sample);
                 // SAFETY: all places are inside the windows, by the sizes of the walk.
@@ -113,6 +113,12 @@ impl Pass<'_> {
                         to.copy_from_nonoverlapping(step.c, step.units);
                     }
                 }
+            }
+            if let Some(copy) = &ready.copy
+                && i + 1 < ready.walk.time
+            {
+                // SAFETY: the states of this part were written above.
+                unsafe { copy.take(i + 1, part, (ready.states(t), hidden)) };
             }
         });
     }

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use super::{BLOCK, Walk};
 use crate::gemm::pack::{Pack, Scratch, with_scratch};
+use crate::gemm::round::Form;
 use crate::gemm::simd::prefetch;
 use crate::gemm::strip::{self, Strip, strip};
 use crate::pool::{self, PiecePanicked};
@@ -41,6 +42,7 @@ fn cut(total: usize, size: usize) -> (usize, impl Fn(usize) -> Range<usize>) {
 /// have run in the step before.
 pub(super) fn run(
     walk: Walk,
+    form: Form,
     steps: usize,
     body: &(dyn Fn(usize, &Part) + Sync),
 ) -> Result<(), PiecePanicked> {
@@ -51,8 +53,8 @@ pub(super) fn run(
         let first = BLOCK * if i.is_multiple_of(2) { block } else { blocks - 1 - block };
         first..hidden.min(first + BLOCK)
     };
-    let cost = walk.cost();
-    let near = walk.weight() * size_of::<f32>() <= NEAR;
+    let cost = walk.cost(form);
+    let near = form.kept(walk.weight()) * size_of::<f32>() <= NEAR;
     if cost >= SHARED_STEP && !(near && batch >= ROWS) {
         let (groups, samples) = cut(batch, ROWS);
         for i in 0..steps {
@@ -135,7 +137,7 @@ pub(super) unsafe fn product(
     packed: *const f32,
     (gates, units): (usize, &Range<usize>),
     (c, c_row): (*mut f32, usize),
-    accumulate: bool,
+    (form, accumulate): (Form, bool),
 ) {
     let columns = gates * units.len();
     let block = packed.wrapping_add(start(k, gates, units.start));
@@ -144,7 +146,7 @@ pub(super) unsafe fn product(
         let (b, b_row) = (block.wrapping_add(k * at), n.next_multiple_of(16));
         let c = c.wrapping_add(at);
         // SAFETY: the contract.
-        unsafe { strip(&Strip { m, k, n, a, a_row, b, b_row, c, c_row, accumulate }) };
+        unsafe { strip(&Strip { m, k, n, a, a_row, b, b_row, c, c_row, accumulate, form }) };
     }
 }
 

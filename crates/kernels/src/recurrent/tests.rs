@@ -35,7 +35,8 @@ fn tape(walk: Walk, lengths: Option<&[i64]>) -> Vec<f32> {
     tape
 }
 
-const LSTM: Walk = Walk { cell: Cell::Lstm, reverse: false, time: 3, batch: 21, hidden: 19 };
+const LSTM: Walk =
+    Walk { cell: Cell::Lstm, reverse: false, time: 3, batch: 21, hidden: 19, bf16: false };
 
 #[test]
 fn an_lstm_is_its_formula() {
@@ -70,7 +71,7 @@ fn an_lstm_is_its_formula() {
 fn every_number_of_a_tape_is_written() {
     for cell in [Cell::Tanh, Cell::Relu, Cell::Lstm, Cell::Gru] {
         for reverse in [false, true] {
-            let walk = Walk { cell, reverse, time: 3, batch: 5, hidden: 7 };
+            let walk = Walk { cell, reverse, time: 3, batch: 5, hidden: 7, bf16: false };
             let width = cell.gates() * 7;
             // A GRU has a bias and a memory of other sizes than an LSTM, which are not looked at.
             let lengths = [0i64, 1, 2, 3, 9];
@@ -149,8 +150,10 @@ fn of_samples(walk: Walk, samples: usize) -> (Vec<f32>, Vec<f32>) {
 fn cuts_change_no_bit() {
     let threads = crate::pool::threads();
     for cell in [Cell::Tanh, Cell::Relu, Cell::Lstm, Cell::Gru] {
-        for (hidden, reverse) in [(33, false), (140, true)] {
-            let walk = Walk { cell, reverse, time: 3, batch: 67, hidden };
+        for (hidden, reverse, bf16) in
+            [(33, false, false), (140, true, false), (33, true, true), (140, false, true)]
+        {
+            let walk = Walk { cell, reverse, time: 3, batch: 67, hidden, bf16 };
             crate::pool::set_threads(3);
             let (tape, out) = of_samples(walk, walk.batch);
             crate::pool::set_threads(1);

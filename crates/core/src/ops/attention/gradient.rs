@@ -94,7 +94,7 @@ fn expand(ir: &mut Ir, a: Attended, [q, k, v]: [Val; 3], mask: Option<Val>) -> V
     turned[..4].copy_from_slice(&[0, 1, 3, 2]);
     let k = ir.permute(k, turned);
     let q = ir.reshape(q, with(heads.size));
-    let s = ir.matmul(q, k);
+    let s = ir.product(a.precision, q, k);
     let s = ir.reshape(s, scores);
     let mut s = ir.scale(s, a.scale());
     let none = ir.constant(f64::NEG_INFINITY, s);
@@ -128,7 +128,7 @@ fn expand(ir: &mut Ir, a: Attended, [q, k, v]: [Val; 3], mask: Option<Val>) -> V
         p = ir.ternary(Ternary::Where, blind, zero, p);
     }
     let p = ir.reshape(p, with(heads.keys));
-    let y = ir.matmul(p, v);
+    let y = ir.product(a.precision, p, v);
     let y = ir.reshape(y, scores.with(3, heads.out));
     let y = exchanged(ir, y);
     ir.reshape(y, Shape::new(&[heads.visible()]))

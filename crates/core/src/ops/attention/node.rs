@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::graph::dtype::DType;
 use crate::graph::recorder;
 use crate::graph::shape::{MAX_RANK, Shape};
-use crate::ops::{Meta, Op};
+use crate::ops::{Meta, Op, Precision};
 use crate::tensor::Tensor;
 
 /// The attributes of attention that is a node of its own.
@@ -19,11 +19,16 @@ pub struct Attended {
     pub mask: bool,
     /// The bits of the factor of the scores, an f64.
     pub scale: u64,
+    /// Of all products, and of their gradients.
+    pub precision: Precision,
 }
 
 impl Attended {
     pub(crate) fn key(self, out: &mut impl FnMut(u64), tag: u64) {
-        out(tag | u64::from(self.causal) << 8 | u64::from(self.mask) << 9);
+        out(tag
+            | u64::from(self.causal) << 8
+            | u64::from(self.mask) << 9
+            | (self.precision as u64) << 10);
         out(self.scale);
     }
 
@@ -44,6 +49,7 @@ impl Attended {
             out: v.dim(3),
             causal: self.causal,
             scale: self.scale() as f32,
+            bf16: self.precision == Precision::Bf16,
         }
     }
 }
@@ -101,8 +107,12 @@ pub(super) fn run(
         let scores = Shape::new(&[sq.dim(0), sq.dim(1), sq.dim(2), sk.dim(2)]);
         mask.broadcast_to(heads.scores).reshape_to(scores)
     });
-    let attended =
-        Attended { causal: options.is_causal, mask: mask.is_some(), scale: scale.to_bits() };
+    let attended = Attended {
+        causal: options.is_causal,
+        mask: mask.is_some(),
+        scale: scale.to_bits(),
+        precision: Precision::of(q.peek().dtype),
+    };
     let [q, k, v] = [(q, sq), (k, sk), (v, sv)].map(|(t, shape)| t.reshape_to(shape));
     let mut operands: SmallVec<[&Tensor; 4]> = SmallVec::from_slice(&[&k, &v]);
     operands.extend(&mask);

@@ -99,7 +99,7 @@ fn forward(ir: &mut Ir, steps: Steps, v: Val, g: Val) -> Parts {
         concat(ir, &order, 0)
     };
     let turned = turned(ir, own);
-    let weight = ir.matmul(turned, before);
+    let weight = ir.product(steps.precision, turned, before);
     let mut parts = vec![(0, gates), (1, weight), (2, h0)];
     match walk.cell {
         Cell::Lstm => parts.push((3, part(ir, all, walk.gates() + walk.state(), state))),
@@ -220,7 +220,7 @@ fn expand(ir: &mut Ir, steps: Steps, ins: &[Val]) -> Expanded {
         let t = if walk.reverse { walk.time - 1 - i } else { i };
         let x = ir.slice(gates, 0, t, 1, Shape::new(&[1, batch, width]));
         let x = ir.reshape(x, row);
-        let mut a = ir.matmul(h, turned);
+        let mut a = ir.product(steps.precision, h, turned);
         let gate = |ir: &mut Ir, x: Val, k: usize| ir.slice(x, 1, k * hidden, 1, state);
         let (mut next, mut memory) = match walk.cell {
             Cell::Tanh | Cell::Relu => {

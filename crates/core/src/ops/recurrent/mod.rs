@@ -21,6 +21,7 @@ use crate::error::{Code, Error};
 use crate::graph::called::called;
 use crate::graph::recorder;
 use crate::graph::shape::Shape;
+use crate::ops::Precision;
 use crate::tensor::{Operand, Tensor};
 
 /// The attributes of a recurrence that is a node of its own.
@@ -32,18 +33,22 @@ pub struct Steps {
     pub reverse: bool,
     /// The last operand is how many steps of each sample count.
     pub lengths: bool,
+    /// Of the products of states with the weight, and of their gradients.
+    pub precision: Precision,
 }
 
 impl Steps {
     pub(crate) fn key(self) -> u64 {
-        self.cell as u64 | u64::from(self.reverse) << 4 | u64::from(self.lengths) << 5
+        let precision = (self.precision as u64) << 6;
+        self.cell as u64 | u64::from(self.reverse) << 4 | u64::from(self.lengths) << 5 | precision
     }
 
     /// The recurrence over gates of this shape.
     pub(crate) fn walk(self, gates: Shape) -> Walk {
         let hidden = gates.last(0) / self.cell.gates();
         let Steps { cell, reverse, .. } = self;
-        Walk { cell, reverse, time: gates.dim(0), batch: gates.dim(1), hidden }
+        let bf16 = self.precision == Precision::Bf16;
+        Walk { cell, reverse, time: gates.dim(0), batch: gates.dim(1), hidden, bf16 }
     }
 }
 
@@ -94,7 +99,8 @@ impl Tensor {
     /// `[gates * hidden, hidden]`.
     ///
     /// With `lengths`, a sample's state stays as it is after its last time step (in reverse: until
-    /// it), and the result is 0 there; it is what PyTorch gives for a packed sequence.
+    /// it), and the result is 0 there; it is what PyTorch gives for a packed sequence. Inside
+    /// [`autocast`](crate::autocast), states and weight are rounded to bf16 for their product.
     ///
     /// Sources: Hochreiter and Schmidhuber, *Long short-term memory*, 1997; Cho and others, *Learning
     /// phrase representations using RNN encoder-decoder*, 2014, in the form of cuDNN.

@@ -6,7 +6,7 @@ use super::{Fitted, States, Steps};
 use crate::error::Result;
 use crate::graph::dtype::DType;
 use crate::graph::shape::Shape;
-use crate::ops::{Cell, Meta, Op};
+use crate::ops::{Cell, Meta, Op, Precision};
 use crate::tensor::{Tensor, operand};
 
 /// Whether the node can do it: all of one type, and there is something to do.
@@ -32,8 +32,13 @@ fn part(x: &Tensor, start: usize, shape: Shape) -> Tensor {
 pub(super) fn run(f: &Fitted<'_>) -> States {
     let options = &f.options;
     let lengths = options.lengths;
-    let steps = Steps { cell: options.cell, reverse: options.reverse, lengths: lengths.is_some() };
     let meta = f.gates.peek();
+    let steps = Steps {
+        cell: options.cell,
+        reverse: options.reverse,
+        lengths: lengths.is_some(),
+        precision: Precision::of(meta.dtype),
+    };
     let walk = steps.walk(meta.shape);
     let state = Shape::new(&[walk.batch, walk.hidden]);
     let place = std::panic::Location::caller();
