@@ -11,6 +11,7 @@
 //! a GEMM adds up k in blocks of a fixed size, one chain of fused multiply-adds a block.
 
 pub mod attention;
+pub mod bound;
 pub mod conv;
 pub mod convert;
 pub mod copy;

@@ -6,9 +6,11 @@
 //! and elements of a row are added to them side by side.
 
 mod arg;
+mod bound;
 mod geometry;
 
 pub use arg::{ArgKind, argreduce};
+pub(crate) use bound::Bound;
 
 use crate::lanes::{
     CHUNK, Fold, LANES, Max, Min, Num, Pairwise, Prod, Stream, Sum, feed_four, fold_run,
@@ -40,6 +42,9 @@ pub enum ReduceKind {
 const TILE: usize = 256;
 /// About how many elements a piece of a job has.
 const PIECE: usize = 32 * 1024;
+
+/// As many results of short rows as most small reductions have.
+const FEW: usize = 16;
 
 /// The most results that one run reduces.
 pub const MOST: usize = 4;
@@ -307,10 +312,18 @@ impl Job<'_> {
         let base = group * g.kept();
         if g.width == 1 && g.rows_follow() && groups == 1 && g.run() <= CHUNK.min(blocks.most()) {
             let n = g.run();
-            let mut results = [F::IDENTITY; BLOCK];
+            // A few results do not wait until room for many is filled.
+            let (mut few, mut many);
+            let results: &mut [T] = if items.len() <= FEW {
+                few = [F::IDENTITY; FEW];
+                &mut few
+            } else {
+                many = [F::IDENTITY; BLOCK];
+                &mut many
+            };
             let mut item = items.start;
             while item < items.end {
-                let rows = (blocks.most() / n).min(BLOCK).min(items.end - item);
+                let rows = (blocks.most() / n).min(results.len()).min(items.end - item);
                 let done = results.get_mut(..rows).unwrap_or_default();
                 blocks.evaluate(item * n, rows * n);
                 for (k, target) in targets.iter().enumerate().take(count) {

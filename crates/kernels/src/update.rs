@@ -8,7 +8,7 @@ mod pointwise;
 mod real;
 
 use crate::levels::{lanewise, leveled, one_vector_a_turn};
-use crate::memory::{Element, KernelError, Mem, Shared, Ty};
+use crate::memory::{Element, KernelError, Mem, Shared, Storage, Ty};
 use crate::pool;
 pub use pointwise::{NUMBERS, Pointwise};
 use real::{LANES, Real};
@@ -132,6 +132,81 @@ pub fn update(rule: &Rule, tensors: &[UpdateTensor<'_>]) -> Result<(), KernelErr
             pieces::<f64>(tensors, total, 2.0 * kind.ns(), &pointwise::with(*kind, n))
         }
         _ => Err(KernelError::Type("update of integers")),
+    }
+}
+
+/// A rule with its numbers ready, for tensors that are updated where they are: a small one takes less
+/// time than [`update`] needs to look at it.
+pub struct Ready<'a> {
+    rule: &'a Rule,
+    quick: Option<Quick>,
+}
+
+/// The rules that are worth it, for f32.
+enum Quick {
+    Sgd(SgdWith<f32>),
+    Adam(AdamWith<f32>),
+}
+
+impl<'a> Ready<'a> {
+    /// Makes the numbers ready for tensors of a type.
+    pub fn new(rule: &'a Rule, ty: Ty) -> Ready<'a> {
+        let quick = match rule {
+            Rule::Sgd(s) if ty == Ty::F32 => Some(Quick::Sgd(sgd_with(s))),
+            Rule::Adam(a) if ty == Ty::F32 => Some(Quick::Adam(adam_with(a))),
+            _ => None,
+        };
+        Ready { rule, quick }
+    }
+
+    /// Updates a tensor and its state in place.
+    ///
+    /// # Errors
+    /// As [`update`]; [`KernelError::Overlap`] where the memory of a tensor or state is shared.
+    pub fn in_place(
+        &self,
+        p: &mut Storage,
+        mut states: [Option<&mut Storage>; 3],
+        g: Mem<'_>,
+    ) -> Result<(), KernelError> {
+        const SHARED: KernelError = KernelError::Overlap("an update in place of shared memory");
+        let n = p.len();
+        let both = |s: &mut Storage| s.write().map(|m| m.ptr_bytes()).ok_or(SHARED);
+        let same = |s: &Storage| s.ty() == Ty::F32 && s.len() == n;
+        let given = states.iter().take_while(|s| s.as_ref().is_some_and(|s| same(s))).count();
+        let fits = same(p) && g.ty() == Ty::F32 && g.len() == n && given >= self.rule.states();
+        if let Some(quick) = &self.quick
+            && fits
+            && n <= PIECE
+        {
+            let at = both(p)?.cast::<f32>();
+            let mut part = Part {
+                n,
+                p: (at.cast_const(), at),
+                g: g.ptr_bytes().cast::<f32>().cast_const(),
+                states: [(std::ptr::null(), std::ptr::null_mut()); 3],
+            };
+            let used = states.iter_mut().take(self.rule.states());
+            for (to, state) in part.states.iter_mut().zip(used.flatten()) {
+                let at = both(state)?.cast::<f32>();
+                *to = (at.cast_const(), at);
+            }
+            // SAFETY: all have `n` elements. Tensor and states have no other handle and are borrowed
+            // alone, so they overlap nothing; a destination is its own source.
+            unsafe {
+                match quick {
+                    Quick::Sgd(with) => with.run(part),
+                    Quick::Adam(with) => with.run(part),
+                }
+            }
+            return Ok(());
+        }
+        let (p_src, p_dst) = p.write().map(|m| (m, m)).ok_or(SHARED)?;
+        let mut pairs = [None; 3];
+        for (pair, state) in pairs.iter_mut().zip(states) {
+            *pair = state.map(|s| s.write().map(|m| (m, m)).ok_or(SHARED)).transpose()?;
+        }
+        update(self.rule, &[UpdateTensor { p_src, p_dst, g, states: pairs }])
     }
 }
 

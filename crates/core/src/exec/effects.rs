@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use gradus_kernels::copy;
-use gradus_kernels::memory::{Mem, Storage};
+use gradus_kernels::memory::{Mem, Storage, Ty};
 use smallvec::SmallVec;
 
-use gradus_kernels::update::{Adam, Rule as KernelRule, Sgd, UpdateTensor, update};
+use gradus_kernels::update::{Adam, Ready, Rule as KernelRule, Sgd, UpdateTensor, update};
 
 use super::profile::Clock;
 use super::{Bindings, Run};
@@ -69,6 +69,8 @@ fn with_numbers(rule: Rule, numbers: &[f64]) -> KernelRule {
 
 fn group(run: &Run<'_>, rule: Rule, call: &UpdateCall, grads: &[Loc]) -> Result<()> {
     let kernel = with_numbers(rule, &call.numbers);
+    let ty = grads.first().map_or(Ty::F32, |g| g.dtype.ty());
+    let ready = Ready::new(&kernel, ty);
     for (&member, grad) in call.members.iter().zip(grads) {
         let g = run.mem(grad).map_err(|e| Error::internal(format!("gradient: {e:?}")))?;
         let group = call.group.as_ref();
@@ -77,13 +79,19 @@ fn group(run: &Run<'_>, rule: Rule, call: &UpdateCall, grads: &[Loc]) -> Result<
         let (Some(param), Some(states)) = (param, states) else {
             return Err(Error::internal("an update of an unknown parameter"));
         };
-        parameter(&kernel, param, states, g)?;
+        parameter(&kernel, &ready, param, states, g)?;
     }
     Ok(())
 }
 
 /// Updates one parameter and its state: in place where nobody else holds the array.
-fn parameter(rule: &KernelRule, param: &Cell, states: &[Arc<Cell>], g: Mem<'_>) -> Result<()> {
+fn parameter(
+    rule: &KernelRule,
+    ready: &Ready<'_>,
+    param: &Cell,
+    states: &[Arc<Cell>],
+    g: Mem<'_>,
+) -> Result<()> {
     let lost = || Error::internal("a parameter has no value");
     let mut slot = param.lock();
     let mut guards: SmallVec<[_; 3]> = SmallVec::new();
@@ -93,12 +101,12 @@ fn parameter(rule: &KernelRule, param: &Cell, states: &[Arc<Cell>], g: Mem<'_>) 
     let alone = |a: &Option<Array>| a.as_ref().is_some_and(|a| a.storage().is_unique());
     if alone(&slot) && guards.iter().all(|guard| alone(guard)) {
         // Where it is: the usual case.
-        let mut pairs = [None; 3];
-        for (pair, guard) in pairs.iter_mut().zip(&mut guards) {
-            *pair = guard.as_mut().and_then(in_place);
+        let mut own = [const { None }; 3];
+        for (own, guard) in own.iter_mut().zip(&mut guards) {
+            *own = guard.as_mut().map(Array::storage_mut);
         }
-        let (p_src, p_dst) = slot.as_mut().and_then(in_place).ok_or_else(lost)?;
-        let done = update(rule, &[UpdateTensor { p_src, p_dst, g, states: pairs }]);
+        let p = slot.as_mut().map(Array::storage_mut).ok_or_else(lost)?;
+        let done = ready.in_place(p, own, g);
         states.iter().for_each(|cell| cell.bump());
         param.bump();
         return done.map_err(|e| Error::internal(format!("update: {e:?}")));
@@ -131,12 +139,6 @@ fn parameter(rule: &KernelRule, param: &Cell, states: &[Arc<Cell>], g: Mem<'_>) 
     *slot = Some(replaced(p, fresh_p));
     param.bump();
     done.map_err(|e| Error::internal(format!("update: {e:?}")))
-}
-
-/// The memory of a value that nobody shares, as source and destination.
-fn in_place(a: &mut Array) -> Option<(Mem<'_>, Mem<'_>)> {
-    let both = a.storage_mut().write()?;
-    Some((both, both))
 }
 
 /// Memory for the new value, if the old one is shared.

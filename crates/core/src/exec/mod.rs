@@ -162,8 +162,9 @@ fn run_in(
     outputs: &mut Vec<Array>,
     commit: impl FnOnce(&mut Vec<Array>),
 ) -> Result<(), Fault> {
-    if !arena.reserve(plan.arena_bytes) {
-        return Err(Fault::Memory { bytes: plan.arena_bytes });
+    let bytes = plan.arena_bytes.max(plan.bound.arena_bytes());
+    if !arena.reserve(bytes) {
+        return Err(Fault::Memory { bytes });
     }
     let checking = plan.zones;
     if checking {
@@ -179,10 +180,13 @@ fn run_in(
             numbers: &bindings.numbers,
             keys: &bindings.keys,
         };
+        let leaves = bindings.leaves.iter().map(|leaf| leaf.storage().read());
+        let bound = plan.bound.start(arena, leaves, &bindings.numbers);
         let mut bad = None;
         clock.skip();
         for (at, step) in plan.steps.iter().enumerate() {
-            match step::run(&run, &step.step) {
+            let ready = bound.as_ref().and_then(|bound| bound.step(at));
+            match ready.map_or_else(|| step::run(&run, &step.step), Ok) {
                 Ok(true) => {}
                 Ok(false) => bad = bad.or(Some(step.val)),
                 Err(step::Stop::Kernel(error)) => {

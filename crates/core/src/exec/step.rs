@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use gradus_kernels::gemm::{Gemm, gemm, gemm_bf16};
 use gradus_kernels::index::Around;
 use gradus_kernels::memory::{KernelError, Mem};
-use gradus_kernels::reduce::{ArgKind, ReduceKind, argreduce};
+use gradus_kernels::reduce::{ArgKind, argreduce};
 use gradus_kernels::{conv, copy, index, map, reduce, rows, running, scan, scatter, sort, window};
 use smallvec::SmallVec;
 
@@ -14,7 +14,8 @@ use crate::array::Array;
 use crate::backend::{GemmStep, Loc, Step, Strided};
 use crate::error::{Code, Error};
 use crate::graph::shape::Shape;
-use crate::ops::{Meta, Op, Precision, Reduction, Rows};
+use crate::ops::{Meta, Op, Precision, Rows};
+use crate::plan::bind::kind_of;
 use crate::reference;
 
 /// Why a step stopped.
@@ -31,31 +32,31 @@ impl From<KernelError> for Stop {
 
 type Windows<'a> = SmallVec<[Mem<'a>; 8]>;
 
-fn windows<'a>(run: &Run<'a>, locs: &[Loc]) -> Result<Windows<'a>, KernelError> {
-    let mut out = Windows::new();
+/// Fills `out`, where it stays: giving the list back would copy its room for all.
+#[inline]
+fn fill<'a>(run: &Run<'a>, locs: &[Loc], out: &mut Windows<'a>) -> Result<(), KernelError> {
     for loc in locs {
         out.push(run.mem(loc)?);
     }
-    Ok(out)
+    Ok(())
 }
 
 /// Runs a step; false if a value that it watches is not finite.
 pub(super) fn run(run: &Run<'_>, step: &Step) -> Result<bool, Stop> {
     match step {
         Step::Map { program, dims, operands, outputs, .. } => {
-            let (ins, outs) = (windows(run, operands)?, windows(run, outputs)?);
+            let (mut ins, mut outs) = (Windows::new(), Windows::new());
+            fill(run, operands, &mut ins)?;
+            fill(run, outputs, &mut outs)?;
             map::run(program, dims.dims(), &ins, &outs, run.numbers, run.keys)?;
         }
         Step::Reduce { kind, program, dims, axes, operands, outs, watch, .. } => {
-            let kind = match kind {
-                Reduction::Sum => ReduceKind::Sum,
-                Reduction::Prod => ReduceKind::Prod,
-                Reduction::Max => ReduceKind::Max,
-                Reduction::Min => ReduceKind::Min,
-            };
-            let (ins, outs) = (windows(run, operands)?, windows(run, outs)?);
+            let kind = kind_of(*kind);
+            let (mut ins, mut to) = (Windows::new(), Windows::new());
+            fill(run, operands, &mut ins)?;
+            fill(run, outs, &mut to)?;
             let (dims, numbers, keys) = (dims.dims(), run.numbers, run.keys);
-            let done = reduce::run(kind, program, dims, *axes, &ins, &outs, numbers, keys, *watch);
+            let done = reduce::run(kind, program, dims, *axes, &ins, &to, numbers, keys, *watch);
             return Ok(done?);
         }
         Step::ArgReduce { max, outer, len, inner, x, out } => {
@@ -63,7 +64,8 @@ pub(super) fn run(run: &Run<'_>, step: &Step) -> Result<bool, Stop> {
             argreduce(kind, run.mem(x)?, *outer, *len, *inner, run.mem(out)?)?;
         }
         Step::Scan { kind, reverse, line, operands, out } => {
-            let ins = windows(run, operands)?;
+            let mut ins = Windows::new();
+            fill(run, operands, &mut ins)?;
             running::running(*kind, *reverse, &ins, *line, run.mem(out)?)?;
         }
         Step::Scatter { how, whole, shape, axis, m, x, index, source, out } => {
@@ -83,7 +85,8 @@ pub(super) fn run(run: &Run<'_>, step: &Step) -> Result<bool, Stop> {
             sort::search(*right, sorted, *n, values, *m, run.mem(out)?)?;
         }
         Step::Pool { kind, axes, planes, channels, operands, out } => {
-            let (ins, out) = (windows(run, operands)?, run.mem(out)?);
+            let (mut ins, out) = (Windows::new(), run.mem(out)?);
+            fill(run, operands, &mut ins)?;
             match channels {
                 Some(n) => {
                     let images = (planes.checked_div(*n).unwrap_or(0), *n);
@@ -100,12 +103,14 @@ pub(super) fn run(run: &Run<'_>, step: &Step) -> Result<bool, Stop> {
         }
         Step::Attention(a) => attention::run(run, a)?,
         Step::Recurrent { walk, backward, operands, lengths, out, work } => {
-            let ins = windows(run, operands)?;
+            let mut ins = Windows::new();
+            fill(run, operands, &mut ins)?;
             let lengths = lengths.as_ref().map(|l| run.mem(l)).transpose()?;
             recurrent::run(*walk, *backward, &ins, lengths, run.mem(out)?, run.mem(work)?)?;
         }
         Step::Rows { rows, n, operands, out, .. } => {
-            let ins = windows(run, operands)?;
+            let mut ins = Windows::new();
+            fill(run, operands, &mut ins)?;
             row_kernel(*rows, &ins, run.mem(out)?, *n)?;
         }
         Step::Copy { from, to } => strided_copy(run, from, to)?,

@@ -1,9 +1,10 @@
 //! From a recorded graph to a list of steps over one arena, made once and kept.
 //!
 //! `expand` (gradients and broadcasts become nodes) -> `simplify` -> `channels` (last between
-//! convolutions) -> `recompute` (cheap values, where they are needed) -> `fuse` (which values share a step) -> `lower` (steps over buffers) -> `memory` (places in the arena) -> `verify`. A plan
+//! convolutions) -> `recompute` (cheap values, where they are needed) -> `fuse` (which values share a step) -> `lower` (steps over buffers) -> `memory` (places in the arena) -> `verify` -> `bind` (small steps, ready to run). A plan
 //! never depends on data: numbers, random keys and leaf values are bound when it runs.
 
+pub(crate) mod bind;
 pub(crate) mod cache;
 mod channels;
 pub(crate) mod expand;
@@ -19,6 +20,8 @@ mod verify;
 mod view;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use gradus_kernels::bound::Bound;
 
 use crate::backend::{Effect, PlanStep, Step};
 use crate::error::{Code, Error, Result};
@@ -36,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) outputs: Vec<lower::Output>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) arena_bytes: usize,
+    /// The small steps, ready to run.
+    pub(crate) bound: Bound,
     /// It was laid out with red zones, so its runs are checked. Of the plan, because check mode may
     /// be switched by another thread between planning and running.
     pub(crate) zones: bool,
@@ -84,6 +89,7 @@ pub(crate) fn compile(recorded: &[Recorded], options: Options) -> Result<Plan> {
     if layout.bytes > memory_limit() {
         return Err(too_large(&simple.ir, &lowered, &layout));
     }
+    let bound = bind::bind(&lowered, &layout);
     let buffers =
         lowered.buffers.iter().zip(&layout.lives).map(|(b, &life)| (b.bytes(), life)).collect();
     Ok(Plan {
@@ -93,6 +99,7 @@ pub(crate) fn compile(recorded: &[Recorded], options: Options) -> Result<Plan> {
         outputs: lowered.outputs,
         effects: lowered.effects,
         arena_bytes: layout.bytes,
+        bound,
         zones: options.zones,
         reference,
         reference_outputs,
@@ -158,6 +165,10 @@ impl Plan {
                 _ => 0,
             })
             .sum();
-        offsets + self.steps.len() * 512 + self.reference.len() * size_of::<ir::IrNode>() + 1024
+        offsets
+            + self.steps.len() * 512
+            + self.bound.weight()
+            + self.reference.len() * size_of::<ir::IrNode>()
+            + 1024
     }
 }

@@ -77,35 +77,44 @@ fn range(total: usize, count: usize, i: usize) -> Range<usize> {
 /// those of C written, and C overlaps none of the others. No size but k is zero.
 #[inline]
 pub(super) unsafe fn run(kernels: &Kernels, job: &Job<'_>) -> Result<bool, PiecePanicked> {
-    let read = read_b(kernels, job);
-    let most = read.most(kernels, job.m);
-    let one_tile = job.m <= kernels.rows && job.n <= most * kernels.lanes && job.k <= KB;
-    if one_tile && job.batch == 1 && read != ReadB::Packed {
-        // For the smallest products the rest of this file would be most of the time.
-        let tail = (job.n - 1) % kernels.lanes + 1;
-        let count = (job.n - tail) / kernels.lanes;
-        let tile = Tile {
-            k: job.k,
-            a: job.a.wrapping_add(*job.a_batch.first().unwrap_or(&0)),
-            a_row: job.a_row,
-            a_col: job.a_col,
-            b: job.b.wrapping_add(*job.b_batch.first().unwrap_or(&0)),
-            b_row: job.b_row,
-            b_col: job.b_col,
-            tail,
-            padded: false,
-            stream: false,
-            total: std::ptr::null(),
-            total_row: 0,
-            c: job.c,
-            c_row: job.c_row,
-            end: job.end,
-        };
+    if let Some((kernel, tile)) = one_tile(kernels, job) {
         // SAFETY: the contract above; the kernel is the one for these rows and registers.
-        return Ok(unsafe { read.kernel(kernels, job.m, count + 1)(&tile) });
+        return Ok(unsafe { kernel(&tile) });
     }
     // SAFETY: the contract above.
     unsafe { run_large(kernels, job) }
+}
+
+/// The tile that is the whole job, if it is: for the smallest products the rest of this file would
+/// be most of the time.
+#[inline(always)]
+pub(super) fn one_tile(kernels: &Kernels, job: &Job<'_>) -> Option<(TileFn, Tile)> {
+    let read = read_b(kernels, job);
+    let most = read.most(kernels, job.m);
+    let one_tile = job.m <= kernels.rows && job.n <= most * kernels.lanes && job.k <= KB;
+    if !one_tile || job.batch != 1 || read == ReadB::Packed {
+        return None;
+    }
+    let tail = (job.n - 1) % kernels.lanes + 1;
+    let count = (job.n - tail) / kernels.lanes;
+    let tile = Tile {
+        k: job.k,
+        a: job.a.wrapping_add(*job.a_batch.first().unwrap_or(&0)),
+        a_row: job.a_row,
+        a_col: job.a_col,
+        b: job.b.wrapping_add(*job.b_batch.first().unwrap_or(&0)),
+        b_row: job.b_row,
+        b_col: job.b_col,
+        tail,
+        padded: false,
+        stream: false,
+        total: std::ptr::null(),
+        total_row: 0,
+        c: job.c,
+        c_row: job.c_row,
+        end: job.end,
+    };
+    Some((read.kernel(kernels, job.m, count + 1), tile))
 }
 
 /// # Safety

@@ -14,6 +14,7 @@
 
 mod bf16;
 pub(crate) mod block;
+mod bound;
 mod driver;
 mod kernels;
 pub(crate) mod pack;
@@ -27,6 +28,8 @@ mod whole;
 mod wide;
 
 use crate::memory::{KernelError, Mem, Shared, Ty};
+pub use bound::BoundGemm;
+pub(crate) use bound::Tiled;
 use driver::Job;
 use tile::End;
 
@@ -159,13 +162,27 @@ fn product(args: &Gemm<'_>, half: bool) -> Result<bool, KernelError> {
             watch: args.watch,
         },
     };
-    if n == 1 && c_stride == 1 {
+    orient(&mut job);
+    if half {
+        // SAFETY: the windows hold all elements that sizes, strides and offsets reach, and C overlaps
+        // none of the operands.
+        return Ok(unsafe { bf16::run(&job) }?);
+    }
+    let isa = crate::isa::active();
+    // SAFETY: the level is one that this machine has; the windows hold all elements that sizes,
+    // strides and offsets reach, and C overlaps none of the operands.
+    Ok(unsafe { driver::run(kernels::of(isa, job.m, job.n), &job) }?)
+}
+
+/// Turns a job into one that the kernels are faster at; says whether A and B have changed places.
+fn orient(job: &mut Job<'_>) -> bool {
+    let turned = job.n == 1 && job.c_row == 1;
+    if turned {
         // A column is stored like a row, and registers hold several elements of a row.
-        (job.m, job.n, job.c_row) = (1, m, m);
+        (job.m, job.n, job.c_row) = (1, job.m, job.m);
         (job.a, job.b) = (job.b, job.a);
         (job.a_batch, job.b_batch) = (job.b_batch, job.a_batch);
-        (job.a_row, job.a_col) = (b_col, b_row);
-        (job.b_row, job.b_col) = (a_col, a_row);
+        (job.a_row, job.a_col, job.b_row, job.b_col) = (job.b_col, job.b_row, job.a_col, job.a_row);
         job.end.bias_each = false;
     }
     // A stride that nothing steps over is free to be the fast one.
@@ -178,15 +195,7 @@ fn product(args: &Gemm<'_>, half: bool) -> Result<bool, KernelError> {
             job.b_row = 1;
         }
     }
-    if half {
-        // SAFETY: the windows hold all elements that sizes, strides and offsets reach, and C overlaps
-        // none of the operands.
-        return Ok(unsafe { bf16::run(&job) }?);
-    }
-    let isa = crate::isa::active();
-    // SAFETY: the level is one that this machine has; the windows hold all elements that sizes,
-    // strides and offsets reach, and C overlaps none of the operands.
-    Ok(unsafe { driver::run(kernels::of(isa, job.m, job.n), &job) }?)
+    turned
 }
 
 /// Products of other types than f32; the windows are checked.

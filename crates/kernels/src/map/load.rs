@@ -11,7 +11,7 @@ pub(super) const SLACK: usize = 16;
 /// # Safety
 /// Both are valid for n lanes and do not overlap.
 #[inline(always)]
-pub(super) unsafe fn copy_short<T: Copy>(from: *const T, to: *mut T, n: usize) {
+pub(crate) unsafe fn copy_short<T: Copy>(from: *const T, to: *mut T, n: usize) {
     // SAFETY: each piece starts after the ones before it and ends within n; only the pieces whose
     // bit is set in n are copied.
     unsafe {

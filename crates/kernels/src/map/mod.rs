@@ -9,6 +9,7 @@
 //! **Bits.** Every lane is computed by itself, so neither the cut into blocks and pieces nor the
 //! number of threads changes a bit; see [`crate::vmath`] about instruction sets.
 
+mod bound;
 mod compile;
 mod eval;
 mod kernels;
@@ -25,8 +26,10 @@ use crate::program::RandomKey;
 use eval::Worker;
 use prepare::Prepared;
 
+pub(crate) use bound::Bound;
 pub use compile::{Compiled, supports};
 pub(crate) use eval::BlockEval;
+pub(crate) use load::copy_short;
 
 /// Lanes of a block: registers of 2 KiB, so that a dozen of them fit the first-level cache.
 pub const BLOCK: usize = 512;

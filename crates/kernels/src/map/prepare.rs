@@ -223,7 +223,7 @@ impl<'a> Prepared<'a> {
                             return Err(OUTSIDE);
                         }
                     } else if self.elements > 0 {
-                        check(mem, offset, dims, strides)?;
+                        check(mem.len(), offset, dims, strides)?;
                         let axes = Axes::merged(dims, strides);
                         plan.mode = self.mode(axes, lines);
                         if let Mode::Pattern { period, .. } = plan.mode {
@@ -275,7 +275,7 @@ impl<'a> Prepared<'a> {
                     if mem.ty() != ty {
                         return Err(WRONG_TYPE);
                     }
-                    check(mem, offset, dims, strides)?;
+                    check(mem.len(), offset, dims, strides)?;
                     let p = mem.ptr_bytes().wrapping_add(offset * ty.size());
                     // SAFETY: `check` found the element inside the window.
                     unsafe {
@@ -381,7 +381,7 @@ impl<'a> Prepared<'a> {
 ///
 /// # Safety
 /// As [`Cursor::load`], from the first element on.
-unsafe fn load<T: Copy>(axes: &Axes, base: *const u8, n: usize, to: *mut u8) {
+pub(super) unsafe fn load<T: Copy>(axes: &Axes, base: *const u8, n: usize, to: *mut u8) {
     let mut cursor = Cursor::START;
     // SAFETY: the caller's promise; elements that were found in place lie outside `to`.
     unsafe {
@@ -393,7 +393,7 @@ unsafe fn load<T: Copy>(axes: &Axes, base: *const u8, n: usize, to: *mut u8) {
 }
 
 /// Elements of the space; `None` if they cannot be counted.
-fn count(dims: &[usize]) -> Option<usize> {
+pub(super) fn count(dims: &[usize]) -> Option<usize> {
     if dims.contains(&0) {
         return Some(0);
     }
@@ -408,7 +408,7 @@ fn scalar_index(program: &Compiled, v: u16) -> usize {
 }
 
 /// The bits of a number as a lane of that type.
-fn lane(x: f64, ty: Ty) -> u64 {
+pub(super) fn lane(x: f64, ty: Ty) -> u64 {
     match ty {
         Ty::F32 => u64::from((x as f32).to_bits()),
         Ty::I64 => x as i64 as u64,
@@ -428,7 +428,7 @@ fn pattern_len(period: usize, elements: usize) -> usize {
 
 /// Whether the elements lie one after the other, in row-major order.
 #[inline]
-fn contiguous(dims: &[usize], strides: &[isize; MAX_RANK]) -> bool {
+pub(super) fn contiguous(dims: &[usize], strides: &[isize; MAX_RANK]) -> bool {
     let mut step = 1_isize;
     for (&d, &s) in dims.iter().zip(strides).rev() {
         if d != 1 {
@@ -445,8 +445,8 @@ const OUTSIDE: KernelError = KernelError::Bounds("an operand leaves its window")
 const WRONG_TYPE: KernelError = KernelError::Type("an operand has the wrong type");
 
 /// Whether every element of the axes is inside the window; no size is 0.
-fn check(
-    mem: &Mem<'_>,
+pub(super) fn check(
+    len: usize,
     offset: usize,
     dims: &[usize],
     strides: &[isize; MAX_RANK],
@@ -458,7 +458,7 @@ fn check(
         let end = if s < 0 { &mut low } else { &mut high };
         *end = end.checked_add(span).ok_or(OUTSIDE)?;
     }
-    if low < 0 || high as usize >= mem.len() {
+    if low < 0 || high as usize >= len {
         return Err(OUTSIDE);
     }
     Ok(())

@@ -118,6 +118,11 @@ impl Geometry {
         self.reduced.rank == 1 && self.outer.rank <= 1 && self.width == 1
     }
 
+    /// Whether the results are the columns of rows of `width` that follow each other.
+    pub(super) fn columns_follow(&self) -> bool {
+        self.reduced.rank == 1 && self.outer.rank == 0 && self.width > 1
+    }
+
     pub(super) fn tiles(&self) -> usize {
         self.width.div_ceil(TILE).max(1)
     }

@@ -1,5 +1,6 @@
 //! The two float types that updates work on, and vectors of them.
 
+use crate::map::copy_short;
 use crate::memory::Element;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -47,10 +48,8 @@ pub(super) trait Real:
             return unsafe { p.cast::<[Self; LANES]>().read_unaligned() };
         }
         let mut v = [Self::default(); LANES];
-        for (i, x) in v.iter_mut().enumerate().take(n) {
-            // SAFETY: i < n.
-            *x = unsafe { p.add(i).read() };
-        }
+        // SAFETY: n < 16 of them may be read, and the array is new.
+        unsafe { copy_short(p, v.as_mut_ptr(), n) };
         v
     }
 
@@ -65,10 +64,8 @@ pub(super) trait Real:
             unsafe { p.cast::<[Self; LANES]>().write_unaligned(v) };
             return;
         }
-        for (i, x) in v.iter().enumerate().take(n) {
-            // SAFETY: i < n.
-            unsafe { p.add(i).write(*x) };
-        }
+        // SAFETY: n < 16 of them may be written, and the array is nobody else's.
+        unsafe { copy_short(v.as_ptr(), p, n) };
     }
 }
 
