@@ -101,6 +101,40 @@ impl Case {
     }
 }
 
+/// The sum of a product of this shape as it is defined: `x` and `y` are the factors of a step.
+fn defined(
+    (rows, k, n): (usize, usize, usize),
+    fused: bool,
+    x: impl Fn(usize) -> f32,
+    y: impl Fn(usize) -> f32,
+) -> f32 {
+    let step = |sum: f32, kk: usize| {
+        if fused { x(kk).mul_add(y(kk), sum) } else { x(kk) * y(kk) + sum }
+    };
+    let few = (rows <= 4 || n == 1) && k >= 256 && k * if n == 1 { rows } else { n } >= 16 << 10;
+    let block = if few { 1024 } else { 512 };
+    let sums = (0..k.max(1)).step_by(block).map(|start| {
+        let steps = start..k.min(start + block);
+        if !few {
+            return steps.fold(0.0, step);
+        }
+        let mut lanes = [0.0f32; 16];
+        for (l, lane) in lanes.iter_mut().enumerate() {
+            *lane = steps.clone().skip(l).step_by(16).fold(0.0, step);
+            if steps.len() % 16 != 0 && l >= steps.len() % 16 {
+                *lane += 0.0;
+            }
+        }
+        for half in [8, 4, 2, 1] {
+            for l in 0..half {
+                lanes[l] += lanes[l + half];
+            }
+        }
+        lanes[0]
+    });
+    sums.reduce(|a, b| a + b).unwrap_or(0.0)
+}
+
 /// What the kernel made of a case and what the definition says: exactly, and in f64 with the sum
 /// of magnitudes. All windows have exactly the length that is needed.
 struct Outcome {
@@ -166,19 +200,12 @@ fn run(case: &Case, fused: bool) -> Outcome {
                 got.push(c[at]);
                 let x = |kk: usize| a[pad + a_batch[e] + i * sa[0] + kk * sa[1]];
                 let y = |kk: usize| b[pad + b_batch[e] + kk * sb[0] + j * sb[1]];
-                let mut total = None;
                 let (mut sum, mut size) = (0.0f64, 0.0f64);
-                for start in (0..k.max(1)).step_by(512) {
-                    let mut block = 0.0f32;
-                    for kk in start..k.min(start + 512) {
-                        block =
-                            if fused { x(kk).mul_add(y(kk), block) } else { x(kk) * y(kk) + block };
-                        sum += f64::from(x(kk)) * f64::from(y(kk));
-                        size += f64::from(x(kk) * y(kk)).abs();
-                    }
-                    total = Some(total.map_or(block, |t: f32| t + block));
+                for kk in 0..k {
+                    sum += f64::from(x(kk)) * f64::from(y(kk));
+                    size += f64::from(x(kk) * y(kk)).abs();
                 }
-                let mut total = total.unwrap();
+                let mut total = defined((batch * m, k, n), fused, x, y);
                 if case.accumulate {
                     total += before[at];
                     sum += f64::from(before[at]);
@@ -262,6 +289,59 @@ fn several_blocks_of_k_are_summed_in_order() {
 }
 
 #[test]
+fn products_of_few_rows_have_the_defined_bits() {
+    for isa in LEVELS {
+        for m in [1, 2, 3, 4, 5, 7, 8, 9] {
+            for (k, n) in [(256, 64), (300, 77), (784, 127), (2049, 10), (5500, 3), (515, 150)] {
+                for b in if k < 1000 { LAYOUTS.to_vec() } else { vec![Rows, Columns] } {
+                    let (bias, relu) = (n % 2 == 0, k % 2 == 0);
+                    check(&Case { b, bias, relu, ..Case::plain(m, k, n) }, isa);
+                }
+            }
+            check(&Case { b: Columns, ..Case::plain(m, 255, 70) }, isa);
+            check(&Case { b: Columns, ..Case::plain(m, 256, 63) }, isa);
+        }
+        // One column, which may be stored apart.
+        for (m, k) in [(64, 256), (63, 256), (70, 255), (100, 261), (1, 16384), (1, 16383)] {
+            for a in LAYOUTS {
+                for wide_c in [0, 3] {
+                    let case = Case { a, wide_c, accumulate: true, ..Case::plain(m, k, 1) };
+                    check(&case, isa);
+                    check(&Case { b: Spread, bias: true, ..case }, isa);
+                }
+            }
+        }
+        // All rows of a batch count, however they are taken together.
+        for same_b in [false, true] {
+            for (batch, m, n) in [(2, 4, 70), (3, 3, 70), (5, 1, 67), (9, 1, 67), (40, 3, 1)] {
+                let case = Case { batch, same_b, b: Columns, ..Case::plain(m, 259, n) };
+                check(&Case { a: Columns, relu: true, wide_c: 1, ..case.clone() }, isa);
+                check(&Case { b: Rows, accumulate: true, ..case }, isa);
+            }
+        }
+    }
+}
+
+#[test]
+fn products_of_few_rows_are_summed_in_blocks() {
+    for isa in LEVELS {
+        for k in [1023, 1024, 1025, 2049, 5130, 16400] {
+            for (m, n) in [(1, 21), (5, 3), (1, 1), (20, 1)] {
+                for b in [Rows, Columns, Spread] {
+                    for accumulate in [false, true] {
+                        check(&Case { b, accumulate, wide_c: m, ..Case::plain(m, k, n) }, isa);
+                    }
+                }
+            }
+        }
+        for b in [Rows, Columns, WideRows] {
+            check(&Case { b, relu: true, bias: true, ..Case::plain(1, 1000, 1000) }, isa);
+            check(&Case { b, relu: true, bias: true, ..Case::plain(6, 520, 700) }, isa);
+        }
+    }
+}
+
+#[test]
 fn epilogues_have_the_defined_bits() {
     for isa in LEVELS {
         for flags in 0..8 {
@@ -301,6 +381,9 @@ fn any_number_of_threads_gives_the_same_bits() {
                 check(&case, isa::best());
             }
             check(&Case { a, b, batch: 9, ..Case::plain(100, 64, 130) }, isa::best());
+            check(&Case { a, b, bias: true, ..Case::plain(1, 784, 512) }, isa::best());
+            check(&Case { a, b, relu: true, ..Case::plain(7, 400, 1200) }, isa::best());
+            check(&Case { a, b, wide_c: 2, ..Case::plain(1200, 300, 1) }, isa::best());
         }
     }
     pool::set_split_all(false);
@@ -322,7 +405,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
     fn random_products_agree_with_f64(
-        (m, k, n) in (0usize..80, 0usize..90, 0usize..120),
+        (m, k, n) in prop_oneof![
+            (0usize..80, 0usize..90, 0usize..120),
+            (0usize..10, 0usize..700, 0usize..300),
+            (0usize..300, 0usize..300, 0usize..2),
+        ],
         (a, b) in (layout(), layout()),
         (wide_c, batch, same_b) in (0usize..4, 1usize..4, any::<bool>()),
         (accumulate, bias, relu) in any::<(bool, bool, bool)>(),

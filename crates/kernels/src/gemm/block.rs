@@ -2,8 +2,8 @@
 //! the caller packed and keeps in the cache, on the thread that asks.
 //!
 //! Each element is one chain of fused multiply-adds in order of k, so the bits are those of
-//! [`gemm`](super::gemm()) for up to [`KB`](super::driver::KB) steps; likewise in bf16, whose operands
-//! are rounded here.
+//! [`gemm`](super::gemm()) of many rows for up to [`KB`](super::driver::KB) steps; likewise in bf16, whose
+//! operands are rounded here.
 
 use super::driver::KB;
 use super::kernels::Kernels;
@@ -197,7 +197,7 @@ impl Blocks {
                     b_col: 1,
                     tail: (columns - 1) % lanes + 1,
                     padded: true,
-                    stream: false,
+                    ahead: 0,
                     total: std::ptr::null(),
                     total_row: 0,
                     c: into.at.wrapping_add(i * into.row + first),

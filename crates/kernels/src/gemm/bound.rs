@@ -2,7 +2,7 @@
 
 use super::driver::{Job, one_tile};
 use super::tile::{End, Tile, TileFn};
-use super::{Activation, extent, kernels, orient};
+use super::{Activation, extent, few, kernels, orient};
 use crate::bound::{At, Binder, Place, Table};
 use crate::memory::Ty;
 
@@ -50,13 +50,13 @@ unsafe impl Send for Tiled {}
 unsafe impl Sync for Tiled {}
 
 impl Tiled {
-    /// Binds what [`super::gemm`] would run; `None` where it would cut that into several tiles.
+    /// Binds what [`super::gemm`] would run; `None` where it would not be one tile.
     pub(crate) fn new(binder: &mut Binder<'_>, g: &BoundGemm) -> Option<Tiled> {
         let &BoundGemm { m, k, n, .. } = g;
         let long = |p: &Place, sizes, strides| {
             p.ty == Ty::F32 && extent(sizes, strides, 0).is_some_and(|len| len <= p.len)
         };
-        if m == 0 || n == 0 || !long(&g.c, [m, n], [n, 1]) {
+        if m == 0 || n == 0 || few::fits(m, k, n) || !long(&g.c, [m, n], [n, 1]) {
             return None;
         }
         if !long(&g.a, [m, k], g.a_strides) || !long(&g.b, [k, n], g.b_strides) {

@@ -107,7 +107,7 @@ pub(super) fn one_tile(kernels: &Kernels, job: &Job<'_>) -> Option<(TileFn, Tile
         b_col: job.b_col,
         tail,
         padded: false,
-        stream: false,
+        ahead: 0,
         total: std::ptr::null(),
         total_row: 0,
         c: job.c,
@@ -470,6 +470,8 @@ impl Plan<'_> {
         let a = self.a(step.entry).wrapping_add(k0 * job.a_col);
         let b = self.b(step.entry).wrapping_add(k0 * job.b_row);
         let (i0, j0) = (self.sliver(slivers.start).0, self.panel(panels.start).0);
+        let few = if self.read == ReadB::Thin { kernels.rows } else { 2 };
+        let far = job.m <= few && job.k * job.n >= STREAM;
         let mut finite = true;
         for p in panels {
             let (j, cols, count) = self.panel(p);
@@ -483,7 +485,7 @@ impl Plan<'_> {
                 b_col: job.b_col,
                 tail: cols - (count - 1) * kernels.lanes,
                 padded: false,
-                stream: job.m <= kernels.rows && job.k * job.n >= STREAM,
+                ahead: if far { 16 } else { 0 },
                 total: std::ptr::null(),
                 total_row: step.total.1,
                 c: step.out.0,

@@ -1,5 +1,6 @@
 //! The tables of kernels, one an instruction set, and the functions with `#[target_feature]`.
 
+use super::few::{Few, FewFn, few};
 use super::pack::{Pack, PackFn, panel, slivers};
 use super::simd::{Base, Simd};
 use super::tile::{Tile, TileFn, thin, tile};
@@ -98,6 +99,43 @@ kernels!(
     pairs,
     super::super::simd::Avx512Bf16,
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+);
+
+/// The kernel of a level for few rows.
+#[inline]
+pub(super) fn few_of(isa: Isa) -> FewFn {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => few_avx512,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => few_avx2,
+        _ => few_generic,
+    }
+}
+
+/// Registers for the lanes of a sum, and columns at once for one, two, and three or four rows.
+macro_rules! few {
+    ($name:ident, $simd:ty, $lanes:literal, $one:literal $two:literal $four:literal, $(#[$feature:meta])?) => {
+        /// # Safety
+        /// See [`few`].
+        $(#[$feature])?
+        unsafe fn $name(t: &Few) -> bool {
+            // SAFETY: the same contract.
+            unsafe { few::<$simd, $lanes, $one, $two, $four>(t) }
+        }
+    };
+}
+
+few!(few_generic, Base, 4, 2 1 1,);
+#[cfg(target_arch = "x86_64")]
+few!(few_avx2, super::simd::Avx2, 2, 4 2 1, #[target_feature(enable = "avx2,fma")]);
+#[cfg(target_arch = "x86_64")]
+few!(
+    few_avx512,
+    super::simd::Avx512,
+    1,
+    8 8 4,
+    #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
 );
 
 /// Tables by rows and registers; the sizes that an instruction set lacks repeat its largest.

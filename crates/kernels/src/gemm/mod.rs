@@ -8,7 +8,8 @@
 //! **Bits.** Each element of C is the same for every instruction set with fused multiply-add, any
 //! strides and any number of threads: k is cut into blocks of 512; a block is one chain of fused
 //! multiply-adds in order of k that starts with 0; the blocks are added in order, then the old C,
-//! then the bias. The generic level on machines without the fused instruction rounds products
+//! then the bias. Products of few rows, or of one column, have lanes instead, see `few`; which ones these are
+//! depends on sizes alone. The generic level on machines without the fused instruction rounds products
 //! separately, in the same order. Products of bf16 ([`gemm_bf16`]) have one order with the machine's
 //! instruction for pairs (blocks of 512 pairs) and one without (that of f32). (Which of several NaN payloads comes out is not specified.)
 
@@ -16,6 +17,7 @@ mod bf16;
 pub(crate) mod block;
 mod bound;
 mod driver;
+mod few;
 mod kernels;
 pub(crate) mod pack;
 #[cfg(not(target_arch = "x86_64"))]
@@ -162,6 +164,12 @@ fn product(args: &Gemm<'_>, half: bool) -> Result<bool, KernelError> {
             watch: args.watch,
         },
     };
+    let few = !half && few::fits(rows, k, n);
+    let mut c_col = 1;
+    if few && n == 1 {
+        // Such columns may be apart.
+        (job.c_row, c_col) = (1, c_stride);
+    }
     orient(&mut job);
     if half {
         // SAFETY: the windows hold all elements that sizes, strides and offsets reach, and C overlaps
@@ -169,6 +177,11 @@ fn product(args: &Gemm<'_>, half: bool) -> Result<bool, KernelError> {
         return Ok(unsafe { bf16::run(&job) }?);
     }
     let isa = crate::isa::active();
+    if few {
+        // SAFETY: as below.
+        let (kernel, kernels) = (kernels::few_of(isa), kernels::of(isa, job.m, job.n));
+        return Ok(unsafe { few::run(kernel, kernels, &job, c_col) }?);
+    }
     // SAFETY: the level is one that this machine has; the windows hold all elements that sizes,
     // strides and offsets reach, and C overlaps none of the operands.
     Ok(unsafe { driver::run(kernels::of(isa, job.m, job.n), &job) }?)

@@ -30,7 +30,7 @@ pub(crate) struct Strip {
 /// Elements of the largest tile.
 const TILE: usize = 8 * 48;
 
-/// Computes the product, with the bits of [`super::gemm`]; of operands that are pairs, `k` of them.
+/// Computes the product, with the bits that [`super::gemm`] has for many rows; of operands that are pairs, `k` of them.
 ///
 /// # Safety
 /// No size is zero, the elements of A and B can be read and those of C written, and C overlaps
@@ -65,7 +65,7 @@ pub(crate) unsafe fn strip(s: &Strip) {
                     b_col: 1,
                     tail: cols - (count - 1) * kernels.lanes,
                     padded: true,
-                    stream: s.m <= 2,
+                    ahead: if s.m <= 2 { 16 } else { 0 },
                     total: if k0 == 0 { std::ptr::null() } else { sums },
                     total_row: cols,
                     c: to,

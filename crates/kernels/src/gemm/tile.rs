@@ -24,8 +24,9 @@ pub(super) struct Tile {
     pub(super) tail: usize,
     /// Whether B may be read beyond the last column (a packed panel).
     pub(super) padded: bool,
-    /// Whether B comes from far away, and is read once only.
-    pub(super) stream: bool,
+    /// Where B comes from far away and is read once only: steps by which [`tile`] asks for it in advance,
+    /// else 0.
+    pub(super) ahead: usize,
     /// Sum of the blocks of k before this one; null for the first.
     pub(super) total: *const f32,
     pub(super) total_row: usize,
@@ -104,9 +105,9 @@ unsafe fn steps<S: Simd, const MR: usize, const NV: usize, const MASK: bool>(
         let mut b = t.b;
         let mut at = 0;
         for _ in 0..t.k {
-            if MR <= 2 && t.stream {
+            if MR <= 4 && t.ahead > 0 {
                 for v in 0..NV {
-                    prefetch(b.wrapping_add(16 * t.b_row + v * S::LANES));
+                    prefetch(b.wrapping_add(t.ahead * t.b_row + v * S::LANES));
                 }
             }
             let mut bv = [S::zero(); NV];
@@ -149,7 +150,7 @@ pub(super) unsafe fn thin<S: Simd, const MR: usize, const NV: usize>(t: &Tile) -
             for v in 0..NV {
                 let cols = if v == NV - 1 { t.tail } else { S::LANES };
                 let p = t.b.wrapping_add(k + v * S::LANES * t.b_col);
-                if t.stream {
+                if t.ahead > 0 {
                     for j in 0..S::LANES {
                         prefetch(p.wrapping_add(ahead).wrapping_add(j * t.b_col));
                     }
@@ -187,7 +188,7 @@ pub(super) unsafe fn thin<S: Simd, const MR: usize, const NV: usize>(t: &Tile) -
 /// # Safety
 /// As for [`tile`].
 #[inline(always)]
-unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
+pub(super) unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
     t: &Tile,
     mut acc: [[S; NV]; MR],
 ) -> bool {
