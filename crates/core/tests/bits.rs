@@ -18,7 +18,14 @@ fn train(hold: bool) -> Vec<Array> {
     seed(9);
     let normal =
         |shape: &[usize], s: u64| Param::new(Rng::new(s).normal(shape.to_vec(), 0.0, 0.2).unwrap());
-    let params = [normal(&[64, 37], 1), normal(&[64], 2), normal(&[10, 64], 3), normal(&[10], 4)];
+    let params = [
+        normal(&[64, 37], 1),
+        normal(&[64], 2),
+        normal(&[10, 64], 3),
+        normal(&[10], 4),
+        normal(&[700, 3], 6),
+        normal(&[300, 700], 7),
+    ];
     let refs: Vec<&Param> = params.iter().collect();
     let rule = Rule::Adam { decoupled: true, amsgrad: false, maximize: false };
     let group = Arc::new(UpdateGroup::new(rule, &refs).unwrap());
@@ -32,11 +39,15 @@ fn train(hold: bool) -> Vec<Array> {
         let normed = (&h - h.mean_keepdim(1)) * (h.var_dim(1, 0).unsqueeze(1) + 1e-5).rsqrt();
         let active = normed.gelu().dropout(0.2);
         let logits = active.linear(&params[2], Some(&params[3]));
+        // Products of few rows: this one, and the gradient of its turned operand.
+        let turned = params[4].tensor().t();
+        let few = turned.linear(&params[5], None);
         let loss = logits.cross_entropy(&y)
+            + few.square().mean() * 0.1
             + logits.softmax(-1).square().mean() * 0.1
             + active.max_dim(0).sum() * 1e-3;
         if hold {
-            held.extend([h, normed, active, logits]);
+            held.extend([h, normed, active, logits, turned, few]);
         }
         let numbers = [1e-2, 0.9, 0.999, 1e-8, 0.01, f64::from(t)];
         step(&loss, &[(&group, &numbers)]).unwrap();

@@ -11,7 +11,7 @@
 //! then the bias. Products of few rows, or of one column, have lanes instead, see `few`; which ones these are
 //! depends on sizes alone. The generic level on machines without the fused instruction rounds products
 //! separately, in the same order. Products of bf16 ([`gemm_bf16`]) have one order with the machine's
-//! instruction for pairs (blocks of 512 pairs) and one without (that of f32). (Which of several NaN payloads comes out is not specified.)
+//! instruction for pairs (blocks of 512 pairs) and one without (that of many rows of f32). (Which of several NaN payloads comes out is not specified.)
 
 mod bf16;
 pub(crate) mod block;
