@@ -40,6 +40,9 @@ pub(crate) struct Max;
 /// Smallest; NaN wins.
 #[derive(Clone, Copy)]
 pub(crate) struct Min;
+/// Largest number: a NaN is passed over, where it comes back in another way, as through a sum.
+#[derive(Clone, Copy)]
+pub(crate) struct Larger;
 
 macro_rules! folds {
     ($($f:ident $t:ty: $id:expr, |$a:ident, $b:ident| $join:expr, |$v:ident| $finish:expr;)*) => {$(
@@ -59,6 +62,7 @@ folds! {
         |v| if v.is_nan() { f32::NAN } else { v };
     Min f32: f32::INFINITY, |a, b| if (b < a) | b.is_nan() { b } else { a },
         |v| if v.is_nan() { f32::NAN } else { v };
+    Larger f32: f32::NEG_INFINITY, |a, b| if b > a { b } else { a }, |v| v;
     Sum f64: 0.0, |a, b| a + b, |v| if v.is_nan() { f64::NAN } else { v };
     Prod f64: 1.0, |a, b| a * b, |v| if v.is_nan() { f64::NAN } else { v };
     Max f64: f64::NEG_INFINITY, |a, b| if (b > a) | b.is_nan() { b } else { a },

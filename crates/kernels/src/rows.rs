@@ -26,11 +26,11 @@ macro_rules! row_kernel {
 mod short;
 pub(crate) mod vector;
 
-use crate::lanes::{CHUNK, Fold, LANES, Pairwise, Sum, tree};
+use crate::lanes::{CHUNK, Fold, LANES, Larger, Pairwise, Sum, tree};
 use crate::levels::{lanewise, leveled, one_vector_a_turn};
 use crate::memory::{KernelError, Mem, Shared, Ty};
 use crate::{pool, vmath};
-use vector::{V, first_lanes, load, store};
+use vector::{V, first_lanes, for_vectors, load, store};
 
 /// Elements a piece of a job has, about.
 const PIECE: usize = 16 * 1024;
@@ -233,25 +233,6 @@ fn in_pieces(
     Ok(())
 }
 
-/// `for_vectors!(n => |start, count| body)`: the vectors of a row. A macro as [`lanewise`] is one.
-macro_rules! for_vectors {
-    ($n:expr => |$i:ident, $count:ident| $body:expr) => {{
-        let n: usize = $n;
-        let mut $i = 0;
-        // Whole vectors in a loop without conditions, then the rest.
-        while $i + LANES <= n {
-            let $count = LANES;
-            $body;
-            $i += LANES;
-            one_vector_a_turn();
-        }
-        if $i < n {
-            let $count = n - $i;
-            $body;
-        }
-    }};
-}
-
 /// `sum_vectors!(n => |start, count| vector)`: the sum over a row, in the order of
 /// `lanes`; the vectors must have 0 in the lanes beyond `count`.
 macro_rules! sum_vectors {
@@ -284,22 +265,6 @@ macro_rules! sum_vectors {
             }
         }
     }};
-}
-
-/// The largest number; NaNs are passed over.
-#[derive(Clone, Copy)]
-struct Larger;
-
-impl Fold<f32> for Larger {
-    const IDENTITY: f32 = f32::NEG_INFINITY;
-    #[inline(always)]
-    fn join(a: f32, b: f32) -> f32 {
-        if b > a { b } else { a }
-    }
-    #[inline(always)]
-    fn finish(v: f32) -> f32 {
-        v
-    }
 }
 
 /// The largest number of a row: NaNs are passed over, since they come back through the sum.

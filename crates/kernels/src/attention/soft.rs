@@ -1,8 +1,8 @@
 //! What happens to the rows of a block between its products, in vectors of 16.
 
-use crate::lanes::{Fold, LANES, Sum, tree};
-use crate::levels::{lanewise, leveled, one_vector_a_turn};
-use crate::rows::vector::{V, first_lanes, load, store};
+use crate::lanes::{Fold, LANES, Larger, Sum, tree};
+use crate::levels::{lanewise, leveled};
+use crate::rows::vector::{V, first_lanes, for_vectors, load, store};
 use crate::vmath;
 
 /// The mask of a head: its first element, and distances of queries and keys.
@@ -46,39 +46,6 @@ impl Block {
     fn end(&self) -> usize {
         self.limit.next_multiple_of(LANES)
     }
-}
-
-/// The largest number; NaNs are passed over, since they come back through the sum.
-#[derive(Clone, Copy)]
-struct Larger;
-
-impl Fold<f32> for Larger {
-    const IDENTITY: f32 = f32::NEG_INFINITY;
-    #[inline(always)]
-    fn join(a: f32, b: f32) -> f32 {
-        if b > a { b } else { a }
-    }
-    #[inline(always)]
-    fn finish(v: f32) -> f32 {
-        v
-    }
-}
-
-macro_rules! vectors {
-    ($n:expr => |$i:ident, $count:ident| $body:expr) => {{
-        let n: usize = $n;
-        let mut $i = 0;
-        while $i + LANES <= n {
-            let $count = LANES;
-            $body;
-            $i += LANES;
-            one_vector_a_turn();
-        }
-        if $i < n {
-            let $count = n - $i;
-            $body;
-        }
-    }};
 }
 
 /// Scores of row `r` from `i` on with factor and mask; -inf beyond `count`.
@@ -147,7 +114,7 @@ fn soften_body<const FMA: bool>(
             let stats = b.stats.add(2 * (b.first + r));
             let (was, sum) = if start { (f32::NEG_INFINITY, 0.0) } else { (*stats, *stats.add(1)) };
             let mut top = [was; LANES];
-            vectors!(n => |i, count| {
+            for_vectors!(n => |i, count| {
                 let t = scores(&b, r, i, count);
                 if masked {
                     store(row.add(i), t, LANES);
@@ -159,7 +126,7 @@ fn soften_body<const FMA: bool>(
             let from = if masked && most == f32::NEG_INFINITY { 0.0 } else { most };
             let scale = b.scale;
             let mut lanes: V = [0.0; LANES];
-            vectors!(n => |i, count| {
+            for_vectors!(n => |i, count| {
                 let x = row.add(i).cast::<V>().read_unaligned();
                 let mut p = if masked {
                     lanewise!(x => |t| vmath::exp::<FMA>(t - from))
@@ -186,7 +153,7 @@ fn soften_body<const FMA: bool>(
                 *stats.add(1) = sum * less + now;
                 if less != 1.0 {
                     let total = total.add(r * total_row);
-                    vectors!(width => |i, count| {
+                    for_vectors!(width => |i, count| {
                         let x = load(total.add(i), count, count, 0.0);
                         store(total.add(i), lanewise!(x => |x| x * less), count);
                     });
@@ -222,7 +189,7 @@ fn finish_body<const FMA: bool>(b: Block, total: *mut f32, total_row: usize, wid
             }
             let factor = 1.0 / *stats.add(1);
             *stats.add(1) = factor;
-            vectors!(width => |i, count| {
+            for_vectors!(width => |i, count| {
                 let x = load(total.add(i), count, count, 0.0);
                 store(total.add(i), lanewise!(x => |x| x * factor), count);
             });
@@ -268,14 +235,14 @@ fn weigh_body<const FMA: bool>(
             let (most, factor, scale) = (*stats, *stats.add(1), b.scale);
             let (y, dy) = (y.add(r * apart), dy.add(r * apart));
             let mut lanes: V = [0.0; LANES];
-            vectors!(width => |i, count| {
+            for_vectors!(width => |i, count| {
                 let y = load(y.add(i), count, count, 0.0);
                 let dy = load(dy.add(i), count, count, 0.0);
                 let both = lanewise!(y, dy => |y, d| y * d);
                 lanes = lanewise!(lanes, both => |a, b| a + b);
             });
             let mean = tree::<f32, Sum>(lanes);
-            vectors!(n => |i, count| {
+            for_vectors!(n => |i, count| {
                 let t = scores(&b, r, i, count);
                 let mut p = lanewise!(t => |t| vmath::exp::<FMA>(t - most) * factor);
                 if count < LANES {

@@ -2,8 +2,8 @@
 
 use super::{Cell, parts};
 use crate::lanes::LANES;
-use crate::levels::{leveled, one_vector_a_turn};
-use crate::rows::vector::{V, load, store};
+use crate::levels::leveled;
+use crate::rows::vector::{V, for_vectors, load, store};
 use crate::vmath;
 
 /// Where the numbers of a block are in the forward pass; gates are `hidden` apart, those
@@ -116,24 +116,6 @@ macro_rules! each_lane {
     }};
 }
 
-/// Calls `$body` for each vector of a row.
-macro_rules! vectors {
-    ($n:expr => |$i:ident, $count:ident| $body:expr) => {{
-        let n: usize = $n;
-        let mut $i = 0;
-        while $i + LANES <= n {
-            let $count = LANES;
-            $body;
-            $i += LANES;
-            one_vector_a_turn();
-        }
-        if $i < n {
-            let $count = n - $i;
-            $body;
-        }
-    }};
-}
-
 /// # Safety
 /// `count` elements may be read at `p`.
 #[inline(always)]
@@ -171,7 +153,7 @@ pub(super) unsafe fn back(cell: Cell, b: Back) {
 leveled!(fn tanh_ahead[](a: Ahead) => tanh_ahead_body);
 #[inline(always)]
 fn tanh_ahead_body<const FMA: bool>(a: Ahead) {
-    vectors!(a.units => |i, count| {
+    for_vectors!(a.units => |i, count| {
         // SAFETY: the promise made to `ahead`.
         unsafe {
             let (x, s) = (get(a.x.add(i), count), get(a.s.add(i), count));
@@ -183,7 +165,7 @@ fn tanh_ahead_body<const FMA: bool>(a: Ahead) {
 leveled!(fn relu_ahead[](a: Ahead) => relu_ahead_body);
 #[inline(always)]
 fn relu_ahead_body<const FMA: bool>(a: Ahead) {
-    vectors!(a.units => |i, count| {
+    for_vectors!(a.units => |i, count| {
         // SAFETY: the promise made to `ahead`.
         unsafe {
             let (x, s) = (get(a.x.add(i), count), get(a.s.add(i), count));
@@ -196,7 +178,7 @@ leveled!(fn lstm_ahead[](a: Ahead) => lstm_ahead_body);
 #[inline(always)]
 fn lstm_ahead_body<const FMA: bool>(a: Ahead) {
     let (n, m) = (a.hidden, a.units);
-    vectors!(m => |i, count| {
+    for_vectors!(m => |i, count| {
         // SAFETY: the promise made to `ahead`: there are four gates, `n` apart.
         unsafe {
             let (x, s, kept) = (a.x.add(i), a.s.add(i), a.kept.add(i));
@@ -224,7 +206,7 @@ leveled!(fn gru_ahead[](a: Ahead) => gru_ahead_body);
 #[inline(always)]
 fn gru_ahead_body<const FMA: bool>(a: Ahead) {
     let (n, m) = (a.hidden, a.units);
-    vectors!(m => |i, count| {
+    for_vectors!(m => |i, count| {
         // SAFETY: the promise made to `ahead`: there are three gates, `n` apart, and room for a
         // fourth in what is kept.
         unsafe {
@@ -265,7 +247,7 @@ unsafe fn arriving(b: &Back, i: usize, count: usize) -> V {
 leveled!(fn tanh_back[](b: Back) => tanh_back_body);
 #[inline(always)]
 fn tanh_back_body<const FMA: bool>(b: Back) {
-    vectors!(b.units => |i, count| {
+    for_vectors!(b.units => |i, count| {
         // SAFETY: the promise made to `back`.
         unsafe {
             let (d, h) = (arriving(&b, i, count), get(b.h.add(i), count));
@@ -278,7 +260,7 @@ fn tanh_back_body<const FMA: bool>(b: Back) {
 leveled!(fn relu_back[](b: Back) => relu_back_body);
 #[inline(always)]
 fn relu_back_body<const FMA: bool>(b: Back) {
-    vectors!(b.units => |i, count| {
+    for_vectors!(b.units => |i, count| {
         // SAFETY: the promise made to `back`.
         unsafe {
             let (d, h) = (arriving(&b, i, count), get(b.h.add(i), count));
@@ -292,7 +274,7 @@ leveled!(fn lstm_back[](b: Back) => lstm_back_body);
 #[inline(always)]
 fn lstm_back_body<const FMA: bool>(b: Back) {
     let (n, m) = (b.hidden, b.units);
-    vectors!(m => |i, count| {
+    for_vectors!(m => |i, count| {
         // SAFETY: the promise made to `back`: there are four gates, `n` apart.
         unsafe {
             let (kept, to) = (b.kept.add(i), b.gates.add(i));
@@ -322,7 +304,7 @@ leveled!(fn gru_back[](b: Back) => gru_back_body);
 #[inline(always)]
 fn gru_back_body<const FMA: bool>(b: Back) {
     let (n, m) = (b.hidden, b.units);
-    vectors!(m => |i, count| {
+    for_vectors!(m => |i, count| {
         // SAFETY: the promise made to `back`: there are three gates, `n` apart, and a fourth number.
         unsafe {
             let (kept, to, own) = (b.kept.add(i), b.gates.add(i), b.own.add(i));

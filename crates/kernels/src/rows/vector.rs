@@ -16,6 +16,27 @@ static MASKS: [u32; 2 * LANES] = {
     masks
 };
 
+/// `for_vectors!(n => |start, count| body)`: the vectors of a row. A macro as
+/// [`crate::levels::lanewise`] is one.
+macro_rules! for_vectors {
+    ($n:expr => |$i:ident, $count:ident| $body:expr) => {{
+        let n: usize = $n;
+        let mut $i = 0;
+        // Whole vectors in a loop without conditions, then the rest.
+        while $i + $crate::lanes::LANES <= n {
+            let $count = $crate::lanes::LANES;
+            $body;
+            $i += $crate::lanes::LANES;
+            $crate::levels::one_vector_a_turn();
+        }
+        if $i < n {
+            let $count = n - $i;
+            $body;
+        }
+    }};
+}
+pub(crate) use for_vectors;
+
 /// The first `count` lanes of `v`, and `fill` in the others.
 #[inline(always)]
 pub(crate) fn first_lanes(v: V, count: usize, fill: f32) -> V {
