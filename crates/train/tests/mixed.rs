@@ -51,16 +51,17 @@ fn trained_lstm(precision: Precision, from: u64) -> f64 {
 
 #[test]
 fn quality_is_that_of_f32_within_the_noise_of_seeds() {
-    alike(|precision, seed| trained(precision, seed).0);
+    alike(0.9, |precision, seed| trained(precision, seed).0);
 }
 
 #[test]
 fn quality_of_an_lstm_is_that_of_f32_within_the_noise_of_seeds() {
-    alike(trained_lstm);
+    // After so few epochs it is not as far as the other, in f32 either.
+    alike(0.8, trained_lstm);
 }
 
-/// Five seeds in either precision.
-fn alike(trained: impl Fn(Precision, u64) -> f64) {
+/// Five seeds in either precision; none is below `least` in bf16.
+fn alike(least: f64, trained: impl Fn(Precision, u64) -> f64) {
     let runs = |precision| -> Vec<f64> { (0..5).map(|s| trained(precision, s)).collect() };
     let (full, half) = (runs(Precision::F32), runs(Precision::Bf16));
     let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
@@ -70,7 +71,7 @@ fn alike(trained: impl Fn(Precision, u64) -> f64) {
     };
     let noise = spread(&full).max(0.003);
     assert!((mean(&full) - mean(&half)).abs() < 2.0 * noise, "{full:?} and {half:?}");
-    assert!(half.iter().all(|&a| a > 0.9), "{half:?}");
+    assert!(half.iter().all(|&a| a > least), "{half:?}");
 }
 
 #[test]
