@@ -13,10 +13,11 @@ pub(super) fn train(
     args: &BenchArgs,
     batch_size: usize,
     steps: usize,
+    start: Start,
     mut step: impl FnMut() -> Result<f64>,
 ) -> Result<Line> {
     let first_loss = step()?;
-    let (first_step_s, first_step_cpu_s) = (since_start(), cpu_seconds());
+    let start = start.first_step();
     let (mut n, started) = (0usize, Instant::now());
     loop {
         step()?;
@@ -55,8 +56,7 @@ pub(super) fn train(
         .with("steps_per_s", round(wall.median, 3))
         .with("samples_per_s", round(wall.median * batch_size as f64, 1))
         .with("peak_rss_mb", round(peak_rss_mb(), 1))
-        .with("first_step_s", round(first_step_s, 3))
-        .with("first_step_cpu_s", round(first_step_cpu_s, 3))
+        .and(start.line(steps as f64 / cpu.median))
         .with("final_loss", round(loss, 5))
         .with("first_loss", round(first_loss, 5))
         .with("steps", (n + 1) * steps)
@@ -68,9 +68,13 @@ pub(super) fn train(
 }
 
 /// Measures single predictions.
-pub(super) fn infer(args: &BenchArgs, mut call: impl FnMut() -> Result<()>) -> Result<Line> {
+pub(super) fn infer(
+    args: &BenchArgs,
+    start: Start,
+    mut call: impl FnMut() -> Result<()>,
+) -> Result<Line> {
     call()?;
-    let (first_step_s, first_step_cpu_s) = (since_start(), cpu_seconds());
+    let start = start.first_step();
     let started = Instant::now();
     while started.elapsed().as_secs_f64() < args.warmup.min(1.0) {
         call()?;
@@ -90,9 +94,49 @@ pub(super) fn infer(args: &BenchArgs, mut call: impl FnMut() -> Result<()>) -> R
         .with("median_us", round(at(times.len() / 2), 2))
         .with("p99_us", round(at(times.len() * 99 / 100), 2))
         .with("peak_rss_mb", round(peak_rss_mb(), 1))
-        .with("first_step_s", round(first_step_s, 3))
-        .with("first_step_cpu_s", round(first_step_cpu_s, 3))
+        .and(start.line(at(times.len() / 2) * 1e-6))
         .with("calls", times.len()))
+}
+
+/// Where the time until the end of the first step goes.
+pub(super) struct Start {
+    data_s: f64,
+    data_cpu_s: f64,
+    first_step_s: f64,
+    first_step_cpu_s: f64,
+    plan_ms: f64,
+}
+
+impl Start {
+    /// Measures what reads or makes the data, so that it can be told from the rest.
+    pub(super) fn data<T>(load: impl FnOnce() -> Result<T>) -> Result<(T, Start)> {
+        let (wall, cpu) = (Instant::now(), cpu_seconds());
+        let data = load()?;
+        let data_cpu_s = cpu_seconds() - cpu;
+        let data_s = wall.elapsed().as_secs_f64();
+        let start =
+            Start { data_s, data_cpu_s, first_step_s: 0.0, first_step_cpu_s: 0.0, plan_ms: 0.0 };
+        Ok((data, start))
+    }
+
+    /// The first step is over.
+    fn first_step(self) -> Start {
+        let plan_ms = gradus::plan_cache().making_ns as f64 * 1e-6;
+        Start { first_step_s: since_start(), first_step_cpu_s: cpu_seconds(), plan_ms, ..self }
+    }
+
+    /// What of it goes into the output; a later step takes `steady` seconds of the CPU.
+    fn line(&self, steady: f64) -> Line {
+        let start = self.first_step_cpu_s - steady - self.data_cpu_s;
+        Line::new()
+            .with("first_step_s", round(self.first_step_s, 4))
+            .with("first_step_cpu_s", round(self.first_step_cpu_s, 4))
+            .with("data_s", round(self.data_s, 4))
+            .with("data_cpu_s", round(self.data_cpu_s, 4))
+            .with("plan_ms", round(self.plan_ms, 2))
+            // The first step less a later one and less the data.
+            .with("start_ms", round(start * 1e3, 1))
+    }
 }
 
 struct Rates {

@@ -12,7 +12,6 @@ pub(crate) mod sized;
 mod work;
 
 use std::io::{self, Write};
-use std::time::Instant;
 
 use gradus::autocast;
 
@@ -27,11 +26,11 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
         return peaks::run(args);
     }
     for workload in &args.workload.0 {
-        let (name, started) = (workload.name.as_str(), Instant::now());
-        let data = match &workload.sized {
-            Some(sized) => sized.data()?,
-            None => work::Data::load(name, args.data.as_deref())?,
-        };
+        let name = workload.name.as_str();
+        let (data, start) = measure::Start::data(|| match &workload.sized {
+            Some(sized) => sized.data(),
+            None => work::Data::load(name, args.data.as_deref()),
+        })?;
         let made_up = data.made_up();
         if made_up && !args.json {
             writeln!(
@@ -47,9 +46,8 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
                 profile::run(args, name, || work::predict(&model, &x))?;
                 continue;
             }
-            measure::infer(args, || work::predict(&model, &x))?
+            measure::infer(args, start, || work::predict(&model, &x))?
         } else {
-            let data_s = started.elapsed().as_secs_f64();
             let mut training = match &workload.sized {
                 Some(sized) => sized.training(data)?,
                 None => work::Training::new(name, data)?,
@@ -61,10 +59,8 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
                 profile::run(args, name, || step().map(drop))?;
                 continue;
             }
-            let measured = measure::train(args, batch_size, steps, step)?;
-            measured
-                .with("data_s", measure::round(data_s, 3))
-                .with("parameters", training.parameters)
+            let measured = measure::train(args, batch_size, steps, start, step)?;
+            measured.with("parameters", training.parameters)
         };
         let line = Line::new()
             .with("peer", "gradus")
@@ -99,12 +95,14 @@ fn human(name: &str, line: &Line) -> String {
         );
     }
     format!(
-        "{name:16} {:>9} steps/s, {:>12} samples/s   loss {} -> {}   first step after {:.3} s   \
-         {memory}",
+        "{name:16} {:>9} steps/s, {:>12} samples/s   loss {} -> {}   first step after {:.3} s \
+         (start {} ms, plans {} ms)   {memory}",
         text::thousands(get("steps_per_s").round() as usize),
         text::thousands(get("samples_per_s").round() as usize),
         text::short(get("first_loss")),
         text::short(get("final_loss")),
         get("first_step_s"),
+        get("start_ms"),
+        get("plan_ms"),
     )
 }

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::Plan;
 use crate::error::Result;
@@ -31,6 +32,7 @@ struct Cache {
 static CACHE: Mutex<Option<Cache>> = Mutex::new(None);
 static HITS: AtomicU64 = AtomicU64::new(0);
 static MISSES: AtomicU64 = AtomicU64::new(0);
+static MAKING: AtomicU64 = AtomicU64::new(0);
 
 /// How the plan cache has done since the process started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub struct CacheStats {
     pub plans: usize,
     /// About how many bytes they take.
     pub bytes: usize,
+    /// Wall time that making plans took, in nanoseconds, of all threads together.
+    pub making_ns: u64,
 }
 
 /// Statistics of the plan cache. A miss in a steady loop means that something structural changes
@@ -55,6 +59,7 @@ pub fn plan_cache() -> CacheStats {
         misses: MISSES.load(Ordering::Relaxed),
         plans: cache.entries.values().map(Vec::len).sum(),
         bytes: cache.bytes,
+        making_ns: MAKING.load(Ordering::Relaxed),
     }
 }
 
@@ -88,7 +93,10 @@ pub(crate) fn make(key: &[u64], make: impl FnOnce() -> Result<Plan>) -> Result<A
     let h = hash(key);
     // Made outside the lock; two threads may make the same plan, and one of the two is kept.
     MISSES.fetch_add(1, Ordering::Relaxed);
-    let plan = Arc::new(make()?);
+    let started = Instant::now();
+    let made = make();
+    MAKING.fetch_add(started.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    let plan = Arc::new(made?);
     let mut guard = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
     let cache = guard.get_or_insert_default();
     let weight = plan.weight() + size_of_val(key);
