@@ -178,8 +178,8 @@ fn product(args: &Gemm<'_>, half: bool) -> Result<bool, KernelError> {
     }
     let isa = crate::isa::active();
     if few {
-        // SAFETY: as below.
         let (kernel, kernels) = (kernels::few_of(isa), kernels::of(isa, job.m, job.n));
+        // SAFETY: as below.
         return Ok(unsafe { few::run(kernel, kernels, &job, c_col) }?);
     }
     // SAFETY: the level is one that this machine has; the windows hold all elements that sizes,
