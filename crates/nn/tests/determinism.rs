@@ -266,6 +266,16 @@ fn ten_models_train_to_the_same_bits_however_they_are_run() {
             }
         }
         isa::force(best);
+        // On a busy machine one worker may be done before another wakes up: so try again.
+        for _ in 0..50 {
+            if workers > 1 {
+                break;
+            }
+            if run(false) != want {
+                differences.push(format!("{name}: tried again"));
+            }
+            workers = workers_that_ran();
+        }
         if workers < 2 {
             differences.push(format!("{name}: only one worker ran"));
         }
