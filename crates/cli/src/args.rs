@@ -304,7 +304,8 @@ pub(crate) struct BenchArgs {
     /// Folder with MNIST's IDX files; without it the images are made up
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// How products of matrices round their operands in training: f32 or bf16 [default: f32]
+    /// How products of matrices, recurrence and attention round their operands in training: f32 or
+    /// bf16 [default: f32]
     #[arg(long, value_name = "NAME", value_parser = precision)]
     pub(crate) precision: Option<Precision>,
     /// Print what each plan step of a training step costs, and its share of the machine's peak
