@@ -114,6 +114,12 @@ def random_shapes(count, seed):
     return found
 
 
+def shown(rates):
+    """Gradus, PyTorch and the fastest peer: more would be a wall of bars."""
+    best = max((n for n in rates if n != "gradus"), key=rates.get)
+    return {n: x for n, x in rates.items() if n in ("gradus", "torch", best)}
+
+
 def draw(bars, a):
     """Speed relative to the fastest peer of each workload, as an SVG."""
     names = {"gradus": "Gradus", "torch": "PyTorch eager", "torch-compile": "PyTorch compiled", "jax": "JAX jit",
@@ -121,7 +127,7 @@ def draw(bars, a):
     colours = {"gradus": "#c2410c", "torch": "#64748b", "torch-compile": "#7c8aa0", "jax": "#94a3b8",
                "jax-scan": "#94a3b8", "onnxruntime": "#b6c2d2", "burn": "#a8a29e", "candle": "#d6d3d1"}
     bars = [(w, {n: x for n, x in v.items() if n in names}) for w, v in bars]
-    bars = [(w, v) for w, v in bars if len(v) > 1]
+    bars = [(w, shown(v)) for w, v in bars if len(v) > 1]
     top, left, width = 64, 150, 470
     reach = max(v["gradus"] / max(x for n, x in v.items() if n != "gradus") for _, v in bars)
     unit = width / max(reach, 1.0)
@@ -129,7 +135,7 @@ def draw(bars, a):
            'font-family="sans-serif" font-size="13"><rect width="100%" height="100%" fill="white"/>',
            '<text x="16" y="26" font-size="16" font-weight="bold" fill="#0f172a">Training steps a second, '
            f'{a.threads} thread, relative to the fastest peer</text>',
-           '<text x="16" y="46" fill="#475569">infer: calls a second at batch 1; '
+           '<text x="16" y="46" fill="#475569">infer: calls a second at batch 1; PyTorch and the fastest peer; '
            f'median of {a.rounds} interleaved rounds</text>']
     for workload, values in bars:
         best = max(x for n, x in values.items() if n != "gradus")
@@ -137,7 +143,8 @@ def draw(bars, a):
         for k, (name, value) in enumerate(values.items()):
             y, w = top + 20 * k + 4, value / best * unit
             out.append(f'<rect x="{left}" y="{y}" width="{max(w, 1):.1f}" height="16" fill="{colours[name]}"/>')
-            label = f"{names[name]}  {value:,.0f}" + (f"  ({value / best:.2f}x)" if name == "gradus" else "")
+            number = f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+            label = f"{names[name]}  {number}" + (f"  ({value / best:.2f}x)" if name == "gradus" else "")
             inside = w > 230
             x, colour = (left + 8, "white") if inside else (left + w + 6, "#0f172a")
             out.append(f'<text x="{x:.1f}" y="{y + 13}" fill="{colour}">{label}</text>')
