@@ -98,8 +98,11 @@ pub(super) fn infer(
         .with("calls", times.len()))
 }
 
-/// Where the time until the end of the first step goes.
+/// Where the time until the end of the first step goes: from the start of the process, or from the end of
+/// the workload before.
 pub(super) struct Start {
+    /// Seconds by the wall and of the CPU, and nanoseconds of planning, that earlier workloads took.
+    before: (f64, f64, u64),
     data_s: f64,
     data_cpu_s: f64,
     first_step_s: f64,
@@ -109,20 +112,29 @@ pub(super) struct Start {
 
 impl Start {
     /// Measures what reads or makes the data, so that it can be told from the rest.
-    pub(super) fn data<T>(load: impl FnOnce() -> Result<T>) -> Result<(T, Start)> {
+    pub(super) fn data<T>(first: bool, load: impl FnOnce() -> Result<T>) -> Result<(T, Start)> {
         let (wall, cpu) = (Instant::now(), cpu_seconds());
+        let before = match first {
+            true => (0.0, 0.0, 0),
+            false => (since_start(), cpu, gradus::plan_cache().making_ns),
+        };
         let data = load()?;
         let data_cpu_s = cpu_seconds() - cpu;
         let data_s = wall.elapsed().as_secs_f64();
-        let start =
-            Start { data_s, data_cpu_s, first_step_s: 0.0, first_step_cpu_s: 0.0, plan_ms: 0.0 };
-        Ok((data, start))
+        let (first_step_s, first_step_cpu_s, plan_ms) = (0.0, 0.0, 0.0);
+        Ok((data, Start { before, data_s, data_cpu_s, first_step_s, first_step_cpu_s, plan_ms }))
     }
 
     /// The first step is over.
     fn first_step(self) -> Start {
-        let plan_ms = gradus::plan_cache().making_ns as f64 * 1e-6;
-        Start { first_step_s: since_start(), first_step_cpu_s: cpu_seconds(), plan_ms, ..self }
+        let (wall, cpu, planning) = self.before;
+        let made = gradus::plan_cache().making_ns.saturating_sub(planning);
+        Start {
+            first_step_s: since_start() - wall,
+            first_step_cpu_s: cpu_seconds() - cpu,
+            plan_ms: made as f64 * 1e-6,
+            ..self
+        }
     }
 
     /// What of it goes into the output; a later step takes `steady` seconds of the CPU.

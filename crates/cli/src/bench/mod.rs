@@ -25,9 +25,9 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
     if args.peaks {
         return peaks::run(args);
     }
-    for workload in &args.workload.0 {
+    for (i, workload) in args.workload.0.iter().enumerate() {
         let name = workload.name.as_str();
-        let (data, start) = measure::Start::data(|| match &workload.sized {
+        let (data, start) = measure::Start::data(i == 0, || match &workload.sized {
             Some(sized) => sized.data(),
             None => work::Data::load(name, args.data.as_deref()),
         })?;
