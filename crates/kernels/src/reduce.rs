@@ -8,6 +8,7 @@
 mod arg;
 mod bound;
 mod geometry;
+mod side;
 
 pub use arg::{ArgKind, argreduce};
 pub(crate) use bound::Bound;
@@ -150,6 +151,14 @@ impl<T: Eval> Blocks<'_, T> {
             Blocks::Program(eval) => eval.result::<T>(k),
         }
     }
+
+    /// The first error met so far; ask once at the end.
+    fn error(&self) -> Result<(), KernelError> {
+        match self {
+            Blocks::Program(eval) => eval.error().map_or(Ok(()), Err),
+            Blocks::Memory(..) => Ok(()),
+        }
+    }
 }
 
 /// The operand that the program merely gives back, and its offset, if that lies in order.
@@ -225,7 +234,10 @@ impl Job<'_> {
             return Ok(());
         }
         if groups == 1 {
-            return self.pieces::<T, F>(targets, 1);
+            return match g.lane_parts() {
+                1 => self.pieces::<T, F>(targets, 1),
+                parts => self.lanes_apart::<T, F>(targets, parts),
+            };
         }
         // Few results of many elements: groups of chunks, each a whole subtree, then the top.
         with_scratch(&PARTIALS, self.count() * groups * kept, |partial: &mut [T]| {
@@ -263,18 +275,28 @@ impl Job<'_> {
         let length = g.reduced().div_ceil(groups);
         let a_piece = (PIECE / (length * g.tile(0).1).max(1)).clamp(1, items);
         let split = items.div_ceil(a_piece);
-        let trouble: Mutex<Option<KernelError>> = Mutex::new(None);
         // SAFETY: pieces read the windows and write different results.
         let shared = unsafe { Shared::new((self, targets)) };
-        let each = f64::from(self.program.cost_ns()) + 0.1;
-        let cost = ((g.kept() * g.reduced()) as f64 * each) as u64;
-        pool::run(split * groups, cost, &|piece| {
+        self.fork(split * groups, &|piece| {
             let (job, targets) = shared.get();
             let (group, part) = (piece / split, piece % split);
             let items = part * a_piece..((part + 1) * a_piece).min(items);
-            if let Err(error) = job.piece::<T, F>(targets, groups, group, items) {
+            job.piece::<T, F>(targets, groups, group, items)
+        })
+    }
+
+    /// Runs pieces of the whole reduction; the error is the one that one thread alone would meet first.
+    fn fork(
+        &self,
+        pieces: usize,
+        piece: &(dyn Fn(usize) -> Result<(), KernelError> + Sync),
+    ) -> Result<(), KernelError> {
+        let trouble: Mutex<Option<KernelError>> = Mutex::new(None);
+        let each = f64::from(self.program.cost_ns()) + 0.1;
+        let cost = ((self.geometry.kept() * self.geometry.reduced()) as f64 * each) as u64;
+        pool::run(pieces, cost, &|i| {
+            if let Err(error) = piece(i) {
                 let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
-                // The error that one thread alone would meet first.
                 let at = |e: &KernelError| match e {
                     KernelError::DivisionByZero { position } => *position,
                     _ => 0,
@@ -296,16 +318,7 @@ impl Job<'_> {
         items: std::ops::Range<usize>,
     ) -> Result<(), KernelError> {
         let g = &self.geometry;
-        let mut blocks = match self.in_order::<T>() {
-            Some(xs) => Blocks::Memory(xs, 0..0),
-            None => Blocks::Program(BlockEval::new(
-                self.program,
-                self.dims,
-                self.operands,
-                self.slots,
-                self.keys,
-            )?),
-        };
+        let mut blocks = self.blocks::<T>()?;
         let (count, range) = (self.count(), g.group(groups, group));
         // Partial results wait for the top of the tree; others get their last touch here.
         let finish = |v: T| if groups == 1 { F::finish(v) } else { v };
@@ -370,10 +383,16 @@ impl Job<'_> {
                 }
             });
         }
-        match blocks {
-            Blocks::Program(eval) => eval.error().map_or(Ok(()), Err),
-            Blocks::Memory(..) => Ok(()),
+        blocks.error()
+    }
+
+    /// Where this piece's elements come from.
+    fn blocks<T: Eval>(&self) -> Result<Blocks<'_, T>, KernelError> {
+        if let Some(xs) = self.in_order::<T>() {
+            return Ok(Blocks::Memory(xs, 0..0));
         }
+        let (program, dims) = (self.program, self.dims);
+        BlockEval::new(program, dims, self.operands, self.slots, self.keys).map(Blocks::Program)
     }
 
     /// The operand's elements, if the program gives back one that lies in order.

@@ -376,7 +376,7 @@ fn any_number_of_threads_gives_the_same_bits() {
         pool::set_threads(threads);
         pool::set_split_all(true);
         for (a, b) in [(Rows, Rows), (Rows, Columns), (Columns, Rows)] {
-            for (m, k, n) in [(300, 600, 290), (64, 784, 200), (520, 40, 310)] {
+            for (m, k, n) in [(300, 600, 290), (64, 784, 200), (520, 40, 310), (530, 530, 150)] {
                 let case = Case { a, b, accumulate: true, bias: true, ..Case::plain(m, k, n) };
                 check(&case, isa::best());
             }

@@ -172,6 +172,10 @@ fn the_shapes_that_matter() {
         (&[128, 512], 0b01),
         (&[20_000, 3], 0b01),
         (&[9000, 300], 0b01),
+        // One chunk of columns, whose lanes are filled apart by several threads.
+        (&[4096, 64], 0b01),
+        (&[31, 7, 19, 33], 0b0111),
+        (&[13, 100, 70, 2], 0b0011),
         (&[8, 16, 7, 7], 0b1101),
         (&[8, 16, 7, 7], 0b0010),
         (&[2, 9000, 5], 0b010),
@@ -314,6 +318,7 @@ fn several_results_are_those_of_runs_of_their_own() {
     use gradus_kernels::program::{Instr, Program, Unary};
     for (dims, axes) in [
         (&[70, 33, 5][..], 0b011),
+        (&[50, 41, 61], 0b011),
         (&[3, 4, 700], 0b101),
         (&[90_000], 1),
         (&[60, 300], 1),

@@ -34,6 +34,9 @@ const STREAM: usize = 128 << 10;
 /// Elements of A and of B that are packed at once, before the pieces run.
 const PACKED: usize = 4 << 20;
 
+/// So many pieces of [`GROUP`] slivers are enough for each to pack its own A.
+const OWN_PIECES: usize = 8;
+
 /// With so many steps of k nothing is packed before, but each piece packs what it needs.
 const MANY_STEPS: usize = 1 << 18;
 
@@ -130,7 +133,9 @@ unsafe fn run_large(kernels: &Kernels, job: &Job<'_>) -> Result<bool, PiecePanic
     // of what is repeated: it is near, and the copy could be of any size.
     let repeated = job.a_row == 0 || job.a_col == 0;
     let pack_a = job.a_col != 1 && !repeated && panels > 3 && (17..MANY_STEPS).contains(&job.k);
-    let plan = Plan { kernels, job, slivers, vectors, panels, read, pack_a };
+    // Where there are many rows, each piece packs its block of A, which then stays in its cache.
+    let own_a = pack_a && slivers >= OWN_PIECES * GROUP;
+    let plan = Plan { kernels, job, slivers, vectors, panels, read, pack_a, own_a };
     let finite = AtomicBool::new(true);
     let note = |ok: bool| {
         if !ok {
@@ -227,6 +232,8 @@ struct Plan<'a> {
     panels: usize,
     read: ReadB,
     pack_a: bool,
+    /// Each piece packs what it needs of A.
+    own_a: bool,
 }
 
 /// What of one entry of the batch is packed already: a block of k after the other, and in it a
@@ -288,10 +295,11 @@ impl Plan<'_> {
         // What several pieces need packed is packed once, before them.
         let several = job.m > PIECE_ROWS && job.k < MANY_STEPS;
         let pack_b = self.read == ReadB::Packed && several;
+        let pack_a = self.pack_a && !self.own_a;
         let none = std::ptr::null_mut();
         let nothing = Packed { a: none, row: 0, rows: 0, b: none, vector: 0, vectors: 0 };
         let (slivers, panels) = (0..self.slivers, 0..self.panels);
-        if !pack_b && !self.pack_a {
+        if !pack_b && !pack_a {
             // SAFETY: the contract.
             return unsafe { self.pieces(entry, slivers, panels, &nothing, work, parallel) };
         }
@@ -299,12 +307,12 @@ impl Plan<'_> {
         let slabs = |pack: bool, width: usize, parts: usize| {
             if pack { (width * job.k).div_ceil(PACKED).clamp(1, parts) } else { 1 }
         };
-        let a_slabs = slabs(self.pack_a, job.m, self.slivers);
+        let a_slabs = slabs(pack_a, job.m, self.slivers);
         let b_slabs = slabs(pack_b, self.vectors * kernels.lanes, self.panels);
         let size = |pack: bool, parts: usize, width: usize| {
             if pack { (parts * width * job.k).next_multiple_of(16) } else { 0 }
         };
-        let a_size = size(self.pack_a, self.slivers.div_ceil(a_slabs), kernels.rows);
+        let a_size = size(pack_a, self.slivers.div_ceil(a_slabs), kernels.rows);
         let panel_width = kernels.vectors * kernels.lanes;
         let b_size = size(pack_b, self.panels.div_ceil(b_slabs), panel_width);
         with_scratch(&SHARED, a_size + b_size, |scratch| {
@@ -317,7 +325,7 @@ impl Plan<'_> {
                 let (vector, vectors) =
                     self.span(&panels, |p| (self.panel(p).0 / lanes, self.panel(p).2));
                 let packed = Packed {
-                    a: if self.pack_a { scratch } else { none },
+                    a: if pack_a { scratch } else { none },
                     row,
                     rows,
                     b: if pack_b { scratch.wrapping_add(a_size) } else { none },
@@ -325,7 +333,7 @@ impl Plan<'_> {
                     vectors,
                 };
                 // A once for all slabs of B; if B has one slab only, that stays too.
-                let new_a = self.pack_a && slab % b_slabs == 0;
+                let new_a = pack_a && slab % b_slabs == 0;
                 let new_b = pack_b && (b_slabs > 1 || slab == 0);
                 let groups = if new_a { slivers.len().div_ceil(GROUP) } else { 0 };
                 let moved_a = if new_a { rows * job.k } else { 0 };
@@ -338,7 +346,9 @@ impl Plan<'_> {
                         if i < groups {
                             let first = slivers.start + i * GROUP;
                             let group = first..slivers.end.min(first + GROUP);
-                            self.pack_slivers(entry, group, packed);
+                            for k0 in (0..job.k).step_by(KB) {
+                                self.pack_slivers(entry, group.clone(), k0, packed);
+                            }
                         } else {
                             let p = panels.start + i - groups;
                             for k0 in (0..job.k).step_by(KB) {
@@ -375,10 +385,13 @@ impl Plan<'_> {
         work: usize,
         parallel: bool,
     ) -> Result<bool, PiecePanicked> {
-        let row_cuts = slivers.len().div_ceil(PIECE_ROWS / self.kernels.rows);
+        let most = if self.own_a { GROUP } else { PIECE_ROWS / self.kernels.rows };
+        let row_cuts = slivers.len().div_ceil(most);
         // Wide pieces use a block of A more often while it is in the cache.
         let mut column_cuts = panels.len().div_ceil(PIECE_PANELS);
-        if parallel {
+        if self.own_a {
+            column_cuts = 1;
+        } else if parallel {
             let many = work / row_cuts / PIECE_WORK;
             let few = if self.job.k > KB || self.pack_a {
                 column_cuts.max(FEW_PIECES.div_ceil(row_cuts))
@@ -421,9 +434,12 @@ impl Plan<'_> {
         let (j0, cols) = self.span(&panels, |p| (self.panel(p).0, self.panel(p).1));
         let total_size = if job.end.accumulate && job.k > KB { rows * cols } else { 0 };
         let none = std::ptr::null_mut();
+        let a_size = if self.own_a { job.k.min(KB) * rows } else { 0 };
         let body = |scratch: *mut f32| {
             let own = if own_b { scratch } else { none };
-            let sums = if total_size > 0 { scratch.wrapping_add(b_size) } else { none };
+            let own_a = if self.own_a { scratch.wrapping_add(b_size) } else { none };
+            let sums = scratch.wrapping_add(b_size + a_size);
+            let sums = if total_size > 0 { sums } else { none };
             let c = job.c.wrapping_add(entry * job.c_batch);
             let mut finite = true;
             let mut k0 = 0;
@@ -442,15 +458,25 @@ impl Plan<'_> {
                     total: if k0 == 0 { (none, 0) } else { apart },
                     end: if last { job.end } else { End::NOTHING },
                 };
-                // SAFETY: the contract, and the scratch memory has room for both parts.
-                finite &= unsafe { self.step(&step, slivers.clone(), panels.clone(), packed) };
+                // SAFETY: the contract, and the scratch memory has room for all parts.
+                finite &= unsafe {
+                    if self.own_a {
+                        // Only this block of k is there.
+                        let a = own_a.wrapping_sub(rows * k0);
+                        let packed = Packed { a, row: i0, rows, ..*packed };
+                        self.pack_slivers(entry, slivers.clone(), k0, &packed);
+                        self.step(&step, slivers.clone(), panels.clone(), &packed)
+                    } else {
+                        self.step(&step, slivers.clone(), panels.clone(), packed)
+                    }
+                };
                 if last {
                     return finite;
                 }
                 k0 += k;
             }
         };
-        let size = b_size + total_size;
+        let size = b_size + a_size + total_size;
         if size == 0 { body(none) } else { with_scratch(&OWN, size, body) }
     }
 
@@ -546,33 +572,31 @@ impl Plan<'_> {
         unsafe { (kernels.panel)(&pack) }
     }
 
-    /// Packs a group of slivers of A.
+    /// Packs a block of k of a group of slivers of A, the block that starts with `k0`.
     ///
     /// # Safety
     /// As for [`run`], and A has room in the scratch memory.
-    unsafe fn pack_slivers(&self, entry: usize, group: Range<usize>, packed: &Packed) {
+    unsafe fn pack_slivers(&self, entry: usize, group: Range<usize>, k0: usize, packed: &Packed) {
         let job = self.job;
+        let k = (job.k - k0).min(KB);
         let (mut s, end) = (group.start, group.end);
         while s < end {
             // The first slivers may have a row more than the others.
             let (i, rows) = self.sliver(s);
             let repeat = (s..end).take_while(|&s| self.sliver(s).1 == rows).count();
-            for k0 in (0..job.k).step_by(KB) {
-                let k = (job.k - k0).min(KB);
-                let pack = Pack {
-                    src: self.a(entry).wrapping_add(i * job.a_row + k0 * job.a_col),
-                    step: job.a_col,
-                    across: job.a_row,
-                    k,
-                    count: rows,
-                    width: rows,
-                    dst: packed.a.wrapping_add(packed.rows * k0 + (i - packed.row) * k),
-                    repeat,
-                    apart: rows * k,
-                };
-                // SAFETY: the contract; a sliver takes rows * k elements.
-                unsafe { (self.kernels.slivers)(&pack) };
-            }
+            let pack = Pack {
+                src: self.a(entry).wrapping_add(i * job.a_row + k0 * job.a_col),
+                step: job.a_col,
+                across: job.a_row,
+                k,
+                count: rows,
+                width: rows,
+                dst: packed.a.wrapping_add(packed.rows * k0 + (i - packed.row) * k),
+                repeat,
+                apart: rows * k,
+            };
+            // SAFETY: the contract; a sliver takes rows * k elements.
+            unsafe { (self.kernels.slivers)(&pack) };
             s += repeat;
         }
     }

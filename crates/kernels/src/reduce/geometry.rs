@@ -1,7 +1,8 @@
 //! How an iteration space falls apart into kept and reduced axes.
 
-use super::{CHUNK, PIECE, TILE};
+use super::{BLOCK, CHUNK, LANES, PIECE, TILE};
 use crate::memory::KernelError;
+use crate::pool;
 use crate::program::MAX_RANK;
 
 /// Axes as (size, step in the linear iteration space), outermost first.
@@ -139,6 +140,18 @@ impl Geometry {
             return 1;
         }
         self.reduced().div_ceil(self.group_len())
+    }
+
+    /// How many parts the lanes fall into, to be filled by several threads: of columns that have a
+    /// single chunk, which cannot be cut into groups. Changes no bit.
+    pub(super) fn lane_parts(&self) -> usize {
+        let columns = self.width >= 32 && self.outers() * self.tiles() == 1;
+        let small = self.reduced() > CHUNK || self.reduced() * self.width < 2 * PIECE;
+        if !columns || small || pool::threads() == 1 {
+            return 1; // one thread reads all rows one after the other
+        }
+        // The rows of a part are evaluated together, and should fill a block.
+        1 << (LANES * self.width / BLOCK).clamp(2, LANES / 2).ilog2()
     }
 
     /// Elements in a group: a power of two of chunks, so that a group is a subtree.
