@@ -28,7 +28,7 @@ const FEW_PIECES: usize = 12;
 /// Up to this many bytes, B is read where it is.
 const SMALL_B: usize = 24 << 10;
 
-/// Elements of B that are too many for the L2 cache.
+/// Elements of an operand that are too many for the L2 cache.
 const STREAM: usize = 128 << 10;
 
 /// Elements of A and of B that are packed at once, before the pieces run.
@@ -133,8 +133,8 @@ unsafe fn run_large(kernels: &Kernels, job: &Job<'_>) -> Result<bool, PiecePanic
     // of what is repeated: it is near, and the copy could be of any size.
     let repeated = job.a_row == 0 || job.a_col == 0;
     let pack_a = job.a_col != 1 && !repeated && panels > 3 && (17..MANY_STEPS).contains(&job.k);
-    // Where there are many rows, each piece packs its block of A, which then stays in its cache.
-    let own_a = pack_a && slivers >= OWN_PIECES * GROUP;
+    // Of a large A each piece packs its own block, which then stays in its cache.
+    let own_a = pack_a && slivers >= OWN_PIECES * GROUP && job.m * job.k >= STREAM;
     let plan = Plan { kernels, job, slivers, vectors, panels, read, pack_a, own_a };
     let finite = AtomicBool::new(true);
     let note = |ok: bool| {
