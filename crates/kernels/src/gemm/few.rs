@@ -17,6 +17,7 @@ use super::pack::{OWN, SHARED, with_scratch};
 use super::simd::Simd;
 use super::tile::{End, Tile, finish};
 use crate::pool::{self, PiecePanicked};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Lanes of the sums, for every instruction set.
@@ -66,6 +67,8 @@ pub(super) struct Few {
     c_row: usize,
     end: End,
     kernels: &'static Kernels,
+    /// The last columns come first.
+    backwards: bool,
     /// Room for [`room`] elements.
     room: *mut f32,
 }
@@ -107,6 +110,7 @@ pub(super) unsafe fn run(
     let cuts = (k.saturating_mul(n) / PIECE).clamp(1, groups);
     let (turned, aside) = (if straight { 0 } else { m * k }, room(k, job.b_row, job.b_col));
     let apart = if c_col == 1 { 0 } else { (groups.div_ceil(cuts) * unit).next_multiple_of(WIDE) };
+    let backwards = cuts > 1 && turns(job.b);
     let finite = AtomicBool::new(true);
     let entry_of = |entry: usize, rows: *mut f32| -> Result<(), PiecePanicked> {
         let at = |offsets: &[usize]| offsets.get(entry).copied().unwrap_or(0);
@@ -133,11 +137,13 @@ pub(super) unsafe fn run(
             c_row: job.c_row,
             end: job.end,
             kernels,
+            backwards,
             room: std::ptr::null_mut(),
         };
         let whole = Whole { few: whole, c_col };
         let cost = (m.saturating_mul(k).saturating_mul(n) / 16) as u64;
         pool::run(cuts, cost, &|piece| {
+            let piece = if backwards { cuts - 1 - piece } else { piece };
             let (first, count) = part(groups, cuts, piece);
             let columns = first * unit..((first + count) * unit).min(n);
             with_scratch(&OWN, aside + apart, |scratch| {
@@ -151,6 +157,18 @@ pub(super) unsafe fn run(
     };
     with_scratch(&SHARED, turned, |rows| (0..job.batch).try_for_each(|e| entry_of(e, rows)))?;
     Ok(finite.load(Ordering::Relaxed))
+}
+
+/// Whether it is the turn of these weights to be read from their end: what was read last is what the caches
+/// still have. It changes no bit, because no column needs another.
+fn turns(b: *const f32) -> bool {
+    thread_local! {
+        /// A bit for each of 64 kinds of addresses.
+        static TURNS: Cell<u64> = const { Cell::new(0) };
+    }
+    let bit = 1 << ((b as u64 >> 6).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58);
+    TURNS.set(TURNS.get() ^ bit);
+    TURNS.get() & bit == 0
 }
 
 /// All columns of an entry.
@@ -231,7 +249,10 @@ pub(super) unsafe fn few<
             }
             return finite;
         }
-        for j in (0..t.columns).step_by(WIDE) {
+        let mut lanes = [[0.0f32; WIDE * WIDE]; MOST];
+        let groups = t.columns.div_ceil(WIDE);
+        for group in 0..groups {
+            let j = WIDE * if t.backwards { groups - 1 - group } else { group };
             let columns = WIDE.min(t.columns - j);
             let mut totals = [[0.0f32; WIDE]; ROWS];
             for k0 in (0..t.k).step_by(BLOCK) {
@@ -243,7 +264,6 @@ pub(super) unsafe fn few<
                 for i in (0..t.m).step_by(MOST) {
                     let count = MOST.min(t.m - i);
                     let a = t.a.wrapping_add(i * t.a_row + k0);
-                    let mut lanes = [[0.0f32; WIDE * WIDE]; MOST];
                     let to = lanes.as_mut_ptr().cast::<f32>();
                     let dots = Dots { a, a_row: t.a_row, b, b_col, k, columns, to };
                     match count {
@@ -372,13 +392,21 @@ unsafe fn turned<S: Simd, const P: usize>(lanes: *const f32) -> S {
     // SAFETY: the contract.
     unsafe {
         let mut all = [S::zero(); WIDE];
-        for h in 0..P {
-            let block = S::transpose(lanes.wrapping_add(h * S::LANES), WIDE, S::LANES, S::LANES);
-            for (to, &x) in all[h * S::LANES..].iter_mut().zip(block.as_ref()) {
-                *to = x;
+        for (c, to) in all.iter_mut().enumerate().take(S::LANES) {
+            let mut x = [S::zero(); P];
+            for (h, x) in x.iter_mut().enumerate() {
+                *x = S::load(lanes.wrapping_add(c * WIDE + h * S::LANES));
             }
+            let mut half = P / 2;
+            while half > 0 {
+                for h in 0..half {
+                    x[h] = x[h].add(x[h + half]);
+                }
+                half /= 2;
+            }
+            *to = x[0];
         }
-        tree(all)
+        S::sums(&all)
     }
 }
 

@@ -134,7 +134,7 @@ few!(
     few_avx512,
     super::simd::Avx512,
     1,
-    8 8 4,
+    4 4 4,
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
 );
 

@@ -92,6 +92,13 @@ impl Simd for Plain {
         }
         out
     }
+    #[inline(always)]
+    unsafe fn sums(x: &[Self]) -> Self {
+        Plain(std::array::from_fn(|j| {
+            let [a, b, c, d] = x[j].0;
+            (a + c) + (b + d)
+        }))
+    }
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -190,6 +197,12 @@ mod neon {
         unsafe fn transpose(p: *const f32, ld: usize, rows: usize, cols: usize) -> [Self; 4] {
             // SAFETY: the caller says that rows x cols elements can be read.
             unsafe { Plain::transpose(p, ld, rows, cols) }.map(Self::from)
+        }
+        #[inline(always)]
+        unsafe fn sums(x: &[Self]) -> Self {
+            let plain: [Plain; 4] = std::array::from_fn(|j| x[j].plain());
+            // SAFETY: a method of plain Rust.
+            Self::from(unsafe { Plain::sums(&plain) })
         }
     }
 }

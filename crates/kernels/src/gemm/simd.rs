@@ -44,6 +44,9 @@ pub(crate) trait Simd: Copy {
     /// returns the transpose: register `j` holds element `j` of every row, and something for missing
     /// rows; registers of missing elements are zero.
     unsafe fn transpose(p: *const f32, ld: usize, rows: usize, cols: usize) -> Self::Block;
+    /// Lane `j` is the sum of the lanes of register `j` of [`Simd::LANES`]: lanes l and l + half of them first,
+    /// and so on down to l + 1.
+    unsafe fn sums(x: &[Self]) -> Self;
 }
 
 /// Asks for the cache line at `p`; any address is allowed.
@@ -178,6 +181,17 @@ mod x86 {
                 ]
             }
         }
+        #[inline(always)]
+        unsafe fn sums(x: &[Self]) -> Self {
+            // SAFETY: as in `zero`.
+            unsafe {
+                let (a, b, c, d) = (x[0].0, x[1].0, x[2].0, x[3].0);
+                let ab = _mm_add_ps(_mm_movelh_ps(a, b), _mm_movehl_ps(b, a));
+                let cd = _mm_add_ps(_mm_movelh_ps(c, d), _mm_movehl_ps(d, c));
+                let even = _mm_shuffle_ps::<0x88>(ab, cd);
+                Sse2(_mm_add_ps(even, _mm_shuffle_ps::<0xdd>(ab, cd)))
+            }
+        }
     }
 
     /// The number itself. Without this, the compiler works out the offsets of all rows of a square
@@ -291,6 +305,17 @@ mod x86 {
             // SAFETY: see above.
             PairBlock(unsafe { Avx512::transpose(p, ld, rows, cols) }.map(|x| Self(x.0)))
         }
+        #[inline(always)]
+        unsafe fn sums(x: &[Self]) -> Self {
+            // SAFETY: see above.
+            unsafe {
+                let mut all = [Avx512::zero(); 16];
+                for (to, x) in all.iter_mut().zip(x) {
+                    *to = Avx512(x.0);
+                }
+                Self(Avx512::sums(&all).0)
+            }
+        }
     }
 
     impl Simd for Avx512 {
@@ -403,6 +428,37 @@ mod x86 {
                     out[12 + j] = Avx512(_mm512_shuffle_f32x4::<0xdd>(lo_odd, hi_odd));
                 }
                 out
+            }
+        }
+        #[inline(always)]
+        unsafe fn sums(x: &[Self]) -> Self {
+            // SAFETY: as in `zero`.
+            unsafe {
+                // Lanes of two registers, of four, of eight side by side; each time halves are added.
+                let mut two = [_mm512_setzero_ps(); 8];
+                for (i, two) in two.iter_mut().enumerate() {
+                    let (a, b) = (x[2 * i].0, x[2 * i + 1].0);
+                    let low = _mm512_shuffle_f32x4::<0x44>(a, b);
+                    *two = _mm512_add_ps(low, _mm512_shuffle_f32x4::<0xee>(a, b));
+                }
+                let mut four = [_mm512_setzero_ps(); 4];
+                for (i, four) in four.iter_mut().enumerate() {
+                    let (a, b) = (two[2 * i], two[2 * i + 1]);
+                    let low = _mm512_shuffle_f32x4::<0x88>(a, b);
+                    *four = _mm512_add_ps(low, _mm512_shuffle_f32x4::<0xdd>(a, b));
+                }
+                let mut eight = [_mm512_setzero_ps(); 2];
+                for (i, eight) in eight.iter_mut().enumerate() {
+                    let (a, b) = (four[2 * i], four[2 * i + 1]);
+                    let low = _mm512_shuffle_ps::<0x44>(a, b);
+                    *eight = _mm512_add_ps(low, _mm512_shuffle_ps::<0xee>(a, b));
+                }
+                let [a, b] = eight;
+                let even = _mm512_shuffle_ps::<0x88>(a, b);
+                let sums = _mm512_add_ps(even, _mm512_shuffle_ps::<0xdd>(a, b));
+                // Lane 4j + q is now that of register 4q + j.
+                let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+                Avx512(_mm512_permutexvar_ps(order, sums))
             }
         }
     }
@@ -519,6 +575,27 @@ mod x86 {
                     out[4 + j] = Avx2(_mm256_permute2f128_ps::<0x31>(r[j], r[4 + j]));
                 }
                 out
+            }
+        }
+        #[inline(always)]
+        unsafe fn sums(x: &[Self]) -> Self {
+            // SAFETY: as in `mask`.
+            unsafe {
+                let mut two = [_mm256_setzero_ps(); 4];
+                for (i, two) in two.iter_mut().enumerate() {
+                    let (a, b) = (x[i].0, x[i + 4].0);
+                    let low = _mm256_permute2f128_ps::<0x20>(a, b);
+                    *two = _mm256_add_ps(low, _mm256_permute2f128_ps::<0x31>(a, b));
+                }
+                let mut four = [_mm256_setzero_ps(); 2];
+                for (i, four) in four.iter_mut().enumerate() {
+                    let (a, b) = (two[2 * i], two[2 * i + 1]);
+                    let low = _mm256_shuffle_ps::<0x44>(a, b);
+                    *four = _mm256_add_ps(low, _mm256_shuffle_ps::<0xee>(a, b));
+                }
+                let [a, b] = four;
+                let even = _mm256_shuffle_ps::<0x88>(a, b);
+                Avx2(_mm256_add_ps(even, _mm256_shuffle_ps::<0xdd>(a, b)))
             }
         }
     }
