@@ -94,8 +94,8 @@ pub(crate) struct TrainArgs {
     /// Scale the gradients of a step down to this norm at most [default: not]
     #[arg(long, value_name = "NORM", value_parser = norm, allow_hyphen_values = true)]
     pub(crate) clip_norm: Option<f64>,
-    /// How products of matrices round their operands in training: f32 (not at all) or bf16 (mixed
-    /// precision, faster on CPUs with AVX512-BF16) [default: f32]
+    /// How products of matrices and convolutions round their operands in training: f32 (not at all) or
+    /// bf16 (mixed precision, faster on CPUs with AVX512-BF16) [default: f32]
     #[arg(long, value_name = "NAME", value_parser = precision)]
     pub(crate) precision: Option<Precision>,
     /// How weights change: adam, adamw, sgd, muon, lion and others that `gradus optimizers` lists
@@ -304,8 +304,8 @@ pub(crate) struct BenchArgs {
     /// Folder with MNIST's IDX files; without it the images are made up
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// How products of matrices, recurrence and attention round their operands in training: f32 or
-    /// bf16 [default: f32]
+    /// How products of matrices, convolutions, recurrence and attention round their operands in
+    /// training: f32 or bf16 [default: f32]
     #[arg(long, value_name = "NAME", value_parser = precision)]
     pub(crate) precision: Option<Precision>,
     /// Print what each plan step of a training step costs, and its share of the machine's peak

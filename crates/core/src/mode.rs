@@ -116,12 +116,12 @@ pub fn eager<R>(f: impl FnOnce() -> R) -> R {
 }
 
 /// Products of f32 round their operands first; with [`Precision::Bf16`], mixed precision: products of
-/// matrices, those of states and weight in recurrent layers, and those of attention.
+/// matrices, convolutions, those of states and weight in recurrent layers, and those of attention.
 ///
 /// What is recorded in the closure counts, and gradients of it are computed likewise, wherever they are asked
 /// for. Parameters, results, sums and everything but products stay f32, so no scaling of the loss is needed:
 /// bf16 has the exponents of f32. Products are up to twice as fast where the CPU multiplies pairs of bf16
-/// (AVX512-BF16), and no faster elsewhere. Convolutions are computed in f32.
+/// (AVX512-BF16), and no faster elsewhere; depthwise convolutions are no faster anywhere.
 ///
 /// PyTorch's `torch.autocast` hands on results in bf16 as well; here they stay f32, for accuracy.
 ///

@@ -1,4 +1,4 @@
-//! Mixed precision: recurrence and attention take it from the mode, keep it in their gradients, have the
+//! Mixed precision: convolutions, recurrence and attention take it from the mode, keep it in their gradients, have the
 //! same bits however they are run, and agree with the reference executor.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // tests may
 
@@ -8,7 +8,8 @@ use common::alone;
 use gradus_core::ops::attention::Attention;
 use gradus_core::ops::{Cell, Recurrence};
 use gradus_core::{
-    Array, DType, Precision, Rng, Tensor, autocast, check_mode, eager, set_split_all, set_threads,
+    Array, ConvOptions, ConvTransposeOptions, DType, Precision, Rng, Tensor, autocast, check_mode,
+    eager, set_split_all, set_threads,
 };
 
 fn normal(shape: &[usize], seed: u64, scale: f32) -> Tensor {
@@ -59,6 +60,28 @@ fn attention(is_causal: bool) -> (Net, Vec<Tensor>) {
     (net, operands)
 }
 
+fn convolution(groups: usize, stride: usize) -> (Net, Vec<Tensor>) {
+    let operands = vec![
+        normal(&[3, 6, 9, 7], 1, 1.0),
+        normal(&[12, 6 / groups, 3, 3], 2, 0.3),
+        normal(&[12], 3, 0.5),
+    ];
+    let net: Net = Box::new(move |x: &[Tensor]| {
+        let options = ConvOptions { groups, stride: [stride; 2], ..ConvOptions::new().padding(1) };
+        x[0].conv2d(&x[1], Some(&x[2]), options).tanh()
+    });
+    (net, operands)
+}
+
+fn transposed() -> (Net, Vec<Tensor>) {
+    let operands = vec![normal(&[2, 6, 11], 1, 1.0), normal(&[6, 5, 4], 2, 0.3)];
+    let net: Net = Box::new(move |x: &[Tensor]| {
+        let options = ConvTransposeOptions { stride: [2], ..ConvTransposeOptions::new() };
+        x[0].conv_transpose1d(&x[1], None, options).tanh()
+    });
+    (net, operands)
+}
+
 fn nets() -> Vec<(&'static str, Net, Vec<Tensor>)> {
     let named = |name, (net, x)| (name, net, x);
     vec![
@@ -66,6 +89,10 @@ fn nets() -> Vec<(&'static str, Net, Vec<Tensor>)> {
         named("relu", recurrent(Cell::Relu, true)),
         named("gru", recurrent(Cell::Gru, false)),
         named("lstm", recurrent(Cell::Lstm, true)),
+        named("convolution", convolution(1, 1)),
+        named("groups", convolution(2, 2)),
+        named("depthwise", convolution(6, 1)),
+        named("transposed convolution", transposed()),
         named("attention", attention(false)),
         named("causal attention", attention(true)),
     ]

@@ -1,6 +1,6 @@
 //! Speed of convolutions beside a matrix product of this crate in the same process:
-//! `cargo bench -p gradus-kernels --bench conv [-- words of the rows to run] [--first]`: channels last,
-//! or second with `--first`.
+//! `cargo bench -p gradus-kernels --bench conv [-- words of the rows to run] [--first] [--bf16]`: channels
+//! last, or second with `--first`; operands in f32, or rounded to bf16 with `--bf16`.
 //!
 //! One thread, whose own time is measured; samples take turns, and medians are shown, because the
 //! clock of a shared machine wanders. `share` is the part of the product's speed that a pass reaches.
@@ -112,6 +112,7 @@ fn median(mut x: Vec<f64>) -> f64 {
 fn main() {
     gradus_kernels::pool::set_threads(1);
     let first = std::env::args().any(|w| w == "--first");
+    let half = std::env::args().any(|w| w == "--bf16");
     let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with('-')).collect();
     println!("level {}; medians of interleaved samples", isa::active().name());
     println!(
@@ -138,6 +139,7 @@ fn main() {
             dilation: [1; 3],
             before: [0, pad, pad],
             last: !first,
+            bf16: half,
         };
         let nx = batch * inputs * size * size;
         let ny = batch * outputs * out * out;

@@ -6,7 +6,8 @@ mod support;
 use gradus_kernels::conv::{Epilogue, Geometry, Pass, conv};
 use gradus_kernels::gemm::Activation;
 use gradus_kernels::memory::Mem;
-use support::{Numbers, bits, everywhere, f32s};
+use half::bf16;
+use support::{Numbers, bits, everywhere, everywhere_in_bf16, f32s};
 
 /// All three passes, naively: what is outside of the data is a zero that takes part.
 fn naive(g: &Geometry, pass: Pass, a: &[f32], b: &[f32]) -> (Vec<f64>, Vec<f64>) {
@@ -65,7 +66,13 @@ fn sizes(g: &Geometry) -> [usize; 3] {
     ]
 }
 
+/// Every pass, in f32 and in bf16.
 fn check(g: &Geometry) {
+    checked(g);
+    checked(&Geometry { bf16: true, ..*g });
+}
+
+fn checked(g: &Geometry) {
     let [x, w, y] = sizes(g);
     for pass in [Pass::Forward, Pass::Input, Pass::Weight] {
         let (na, nb, n) = match pass {
@@ -80,21 +87,29 @@ fn check(g: &Geometry) {
                 .unwrap();
             out
         };
-        let (want, size) = naive(g, pass, &a, &b);
+        let round = |v: &[f32]| match g.bf16 {
+            true => v.iter().map(|&x| bf16::from_f32(x).to_f32()).collect(),
+            false => v.to_vec(),
+        };
+        let (want, size) = naive(g, pass, &round(&a), &round(&b));
         let close = |have: &[f32]| {
             for (i, ((&h, &w), &s)) in have.iter().zip(&want).zip(&size).enumerate() {
                 let error = (f64::from(h) - w).abs();
                 assert!(error <= 1e-5 * s + 1e-7, "{pass:?} {g:?}: element {i}: {h}, not {w}");
             }
         };
-        everywhere(|| {
+        let made = || {
             let out = run();
             close(&out);
             same(g, pass, &a, &b, &out);
             // Without the fused instruction other bits are right too.
             let fused = gradus_kernels::isa::active() != gradus_kernels::isa::Isa::Generic;
             if fused { bits(&out) } else { Vec::new() }
-        });
+        };
+        match g.bf16 {
+            true => everywhere_in_bf16(made),
+            false => drop(everywhere(made)),
+        }
     }
 }
 
@@ -160,7 +175,20 @@ fn flat(
     let y = std::array::from_fn(|i| {
         (x[i] + 2 * before[i] - dilation[i] * (kernel[i] - 1) - 1) / stride[i] + 1
     });
-    Geometry { batch, groups, inputs, outputs, x, y, kernel, stride, dilation, before, last: false }
+    Geometry {
+        batch,
+        groups,
+        inputs,
+        outputs,
+        x,
+        y,
+        kernel,
+        stride,
+        dilation,
+        before,
+        last: false,
+        bf16: false,
+    }
 }
 
 #[test]
@@ -226,6 +254,7 @@ fn one_and_three_axes() {
         dilation: [1, 1, 1],
         before: [0, 0, 1],
         last: false,
+        bf16: false,
     };
     check(&line);
     let cube = Geometry {
@@ -240,6 +269,7 @@ fn one_and_three_axes() {
         dilation: [1, 1, 1],
         before: [1, 1, 1],
         last: false,
+        bf16: false,
     };
     check(&cube);
     check(&Geometry { y: [2, 3, 5], ..cube });
@@ -278,6 +308,7 @@ fn random_sizes() {
             dilation,
             before,
             last: false,
+            bf16: false,
         };
         check(&g);
     }

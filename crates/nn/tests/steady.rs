@@ -6,11 +6,11 @@
 use std::cell::RefCell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use gradus_core::{Array, Rng, Tensor, capture, plan_cache, set_threads};
+use gradus_core::{Array, Precision, Rng, Tensor, autocast, capture, plan_cache, set_threads};
 use gradus_nn::optim::{Adafactor, GroupOptions, Lamb, Muon};
 use gradus_nn::{
-    Adam, AdamW, BatchNorm1d, Dropout, Layer, LayerNorm, Linear, Lstm, Module, ModuleExt,
-    Optimizer, Relu, Sgd, seq,
+    Adam, AdamW, BatchNorm1d, Conv2d, Dropout, Flatten, Layer, LayerNorm, Linear, Lstm, Module,
+    ModuleExt, MultiheadAttention, Optimizer, Relu, Sgd, seq,
 };
 
 /// The plan cache and the memory that is used again are the process's, so what counts them runs
@@ -119,5 +119,42 @@ fn a_step_over_time() {
         let (states, _) = model.lstm.forward(&Tensor::from(&x));
         let loss = model.head.forward(&states.select(0, -1)).cross_entropy(&Tensor::from(&y));
         opt.step(&loss).unwrap();
+    });
+}
+
+/// Something of every product that mixed precision rounds.
+#[derive(Module)]
+struct Products {
+    conv: Conv2d,
+    depthwise: Conv2d,
+    lstm: Lstm,
+    attention: MultiheadAttention,
+    head: Linear,
+}
+
+/// In bf16 operands are rounded into memory that is kept.
+#[test]
+fn a_step_in_mixed_precision() {
+    let Some(_alone) = alone() else { return };
+    let model = Products {
+        conv: Conv2d::new(3, 16, 3).padding(1),
+        depthwise: Conv2d::new(16, 16, 3).padding(1).stride(2).groups(16),
+        lstm: Lstm::new(16, 24),
+        attention: MultiheadAttention::new(24, 2).batch_first(true),
+        head: Linear::new(24, 5),
+    };
+    let x = Rng::new(1).uniform([7, 3, 8, 8], 0.0, 1.0).unwrap();
+    let y = Array::new([7], &[1i64, 0, 2, 1, 4, 3, 0]).unwrap();
+    let mut opt = Adam::new(&model, 1e-3);
+    assert_steady(|| {
+        autocast(Precision::Bf16, || {
+            let maps = model.depthwise.forward(&model.conv.forward(&Tensor::from(&x)).relu());
+            // Places are times.
+            let (states, _) = model.lstm.forward(&maps.flatten(2).permute([2, 0, 1]));
+            let states = states.transpose(0, 1);
+            let seen = model.attention.forward(&states, &states, &states);
+            let loss = model.head.forward(&seen.mean_dim(1)).cross_entropy(&Tensor::from(&y));
+            opt.step(&loss).unwrap();
+        });
     });
 }

@@ -345,8 +345,8 @@ pub struct TrainingConfig {
     /// The largest norm of the gradient of a unit over the norm of its weights; none does not clip.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_adaptive: Option<f64>,
-    /// How products of matrices, recurrence and attention round their operands in training: `f32` (not at
-    /// all) or `bf16`.
+    /// How products of matrices, convolutions, recurrence and attention round their operands in training:
+    /// `f32` (not at all) or `bf16`.
     #[serde(with = "precision_name", skip_serializing_if = "full")]
     pub precision: Precision,
     /// The optimizer.

@@ -121,8 +121,8 @@ impl<'m> Trainer<'m> {
         self
     }
 
-    /// Mixed precision: with [`Precision::Bf16`], products of matrices, recurrence and attention in
-    /// training steps round their operands to bf16, forward and backward
+    /// Mixed precision: with [`Precision::Bf16`], products of matrices, convolutions, recurrence and
+    /// attention in training steps round their operands to bf16, forward and backward
     /// ([`autocast`](gradus_core::autocast)). Weights, optimizer, loss and validation stay f32. Default: f32.
     ///
     /// ```

@@ -340,6 +340,7 @@ impl Op {
             Op::Matmul(precision) => *precision,
             Op::Recurrent(steps) | Op::RecurrentGrad(steps) => steps.precision,
             Op::Attention(a) | Op::AttentionGrad(a) => a.precision,
+            Op::Conv(conv) => conv.precision,
             _ => Precision::F32,
         }
     }

@@ -136,7 +136,7 @@ pub(super) fn describe(step: &Step) -> String {
             relu(g.activation)
         ),
         Step::Conv { pass, geometry: g, a, b, bias, activation, out } => format!(
-            "{} <- {pass:?}({}, {})  {}x[{}, {:?}] -> [{}, {:?}], window {:?}, groups {}{}{}{}",
+            "{} <- {pass:?}({}, {})  {}x[{}, {:?}] -> [{}, {:?}], window {:?}, groups {}{}{}{}{}",
             loc(out),
             loc(a),
             loc(b),
@@ -148,6 +148,7 @@ pub(super) fn describe(step: &Step) -> String {
             g.kernel,
             g.groups,
             if g.last { ", channels last" } else { "" },
+            if g.bf16 { " in bf16" } else { "" },
             if bias.is_some() { " + bias" } else { "" },
             relu(*activation)
         ),

@@ -3,7 +3,7 @@
 use gradus_kernels::memory::KernelError;
 
 use super::Result;
-use super::values::{Values, reals};
+use super::values::{Values, reals, round};
 use crate::array::Array;
 use crate::ops::Meta;
 use crate::ops::conv::{Conv, ConvPass};
@@ -28,7 +28,10 @@ pub(super) fn conv(conv: &Conv, a: &Array, b: &Array, out: Meta) -> Result<Array
     if want != [a.shape().numel(), b.shape().numel(), out.shape.numel()] {
         return Err(KernelError::Bounds("the operands of a convolution do not go together"));
     }
-    let (a, b) = (reals(a)?, reals(b)?);
+    let rounded = |x: &Array| -> Result<Vec<f64>> {
+        Ok(reals(x)?.into_iter().map(|x| round(conv.precision, x)).collect())
+    };
+    let (a, b) = (rounded(a)?, rounded(b)?);
     let at = |channel: usize, d: [usize; 3], i: [usize; 3]| {
         ((channel * d[0] + i[0]) * d[1] + i[1]) * d[2] + i[2]
     };

@@ -4,6 +4,7 @@
 //! How places are cut depends on the shape alone: on no thread, no instruction set, no layout.
 
 use super::copy::Pad;
+use super::pairs::{self, Kept, Rows, Two};
 use super::tile::Kernels;
 use super::volume;
 
@@ -129,12 +130,17 @@ pub(super) struct Field {
     pub(super) axes: [Axis; 3],
     low: [isize; 3],
     spread: Option<Spread>,
+    kept: Kept,
     /// The data are read where they are.
     in_place: bool,
     cut: usize,
     bands: usize,
     parts: usize,
+    /// Images of the source, and of the copy.
+    images: usize,
     batch: usize,
+    /// Channels of the source that a piece reads at most.
+    channels: usize,
     /// Distances where the kernel reads: along the axes, of two images, of two planes.
     strides: [usize; 3],
     image: usize,
@@ -151,7 +157,9 @@ impl Field {
         channels: usize,
         axes: [Axis; 3],
         spread: Option<Spread>,
+        kept: Kept,
     ) -> Field {
+        let (images, batch) = (batch, batch.div_ceil(kept.images()));
         let dims = data.dims;
         let spans = axes.map(|a| a.span());
         let low = spans.map(|s| s.0);
@@ -160,11 +168,11 @@ impl Field {
         // Lanes read whole registers.
         let own = spread
             .is_none_or(|s| s.planes == 1 && s.repeat == 1 && data.channels.is_multiple_of(WIDEST));
-        let in_place = data.last && fits && own;
+        let in_place = data.last && fits && own && kept == Kept::Full;
         let planes = spread.map_or(1, |s| s.planes);
         let width = match spread {
             Some(_) => planes * channels.next_multiple_of(WIDEST),
-            None => channels,
+            None => kept.channels(channels),
         };
         let cut = (0..2).find(|&i| axes[i].places > 1).unwrap_or(2);
         let places = volume(axes.map(|a| a.places));
@@ -199,11 +207,14 @@ impl Field {
             axes,
             low,
             spread,
+            kept,
             in_place,
             cut,
             bands,
             parts: batch.div_ceil(together),
+            images,
             batch,
+            channels,
             strides,
             image,
             plane: width / planes.max(1),
@@ -230,9 +241,30 @@ impl Field {
         unit.images * unit.each
     }
 
-    /// Elements of the copy of a unit.
+    /// Elements of the copy of a unit, and what making it needs.
     pub(super) fn copy_len(&self) -> usize {
-        if self.in_place { 0 } else { self.unit(0).images * self.image + SLACK }
+        if self.in_place { 0 } else { self.copied() + self.near() }
+    }
+
+    /// Elements of the copy of a unit.
+    fn copied(&self) -> usize {
+        (self.unit(0).images * self.image + SLACK).next_multiple_of(WIDEST)
+    }
+
+    /// Elements near by for making pairs: a line of two images as they are, or all of the second.
+    fn near(&self) -> usize {
+        match (self.kept, self.spread) {
+            (Kept::Full | Kept::Wide, _) => 0,
+            (_, Some(s)) if s.planes * s.repeat > 1 => self.image + SLACK,
+            _ if self.data.last => 0,
+            _ => pairs::room(self.data.dims[2] * self.channels),
+        }
+    }
+
+    /// The images of the source that are a unit's: first, and how many.
+    fn sources(&self, unit: &Unit) -> (usize, usize) {
+        let first = unit.image * self.kept.images();
+        (first, (unit.images * self.kept.images()).min(self.images - first))
     }
 
     /// Where the data of a unit are, and how many elements: none where they are in many places.
@@ -241,9 +273,10 @@ impl Field {
             return (self.src, 0);
         }
         let unit = self.unit(u);
-        let at = unit.image * self.data.image();
+        let (first, images) = self.sources(&unit);
+        let at = first * self.data.image();
         if self.bands == 1 {
-            return (self.src.wrapping_add(at), unit.images * self.data.image());
+            return (self.src.wrapping_add(at), images * self.data.image());
         }
         let row = self.data.strides()[self.cut];
         let axis = self.axes[self.cut];
@@ -280,7 +313,8 @@ impl Field {
     ) -> *const f32 {
         let mut from = self.low;
         from[self.cut] += (unit.start * self.axes[self.cut].step) as isize;
-        let src = self.src.wrapping_add(unit.image * self.data.image());
+        let (first_image, images) = self.sources(unit);
+        let src = self.src.wrapping_add(first_image * self.data.image());
         if self.in_place {
             let at: isize = (0..3).map(|i| from[i] * self.strides[i] as isize).sum();
             return src.wrapping_add(first).wrapping_offset(at);
@@ -288,9 +322,12 @@ impl Field {
         let mut sizes: [usize; 3] =
             std::array::from_fn(|i| self.axes[i].extent(self.axes[i].places));
         sizes[self.cut] = self.axes[self.cut].extent(unit.len);
+        let near = copy.wrapping_add(self.copied());
+        let paired = matches!(self.kept, Kept::Channels | Kept::Images);
         for image in 0..unit.images {
+            let source = image * self.kept.images();
             let pad = Pad {
-                src: src.wrapping_add(image * self.data.image()),
+                src: src.wrapping_add(source * self.data.image()),
                 dims: self.data.dims,
                 src_channel: self.data.channel(),
                 src_place: self.data.place(),
@@ -300,18 +337,46 @@ impl Field {
                 channels,
                 dst: copy.wrapping_add(image * self.image),
             };
-            // SAFETY: the contract.
+            let second = (source + 1 < images).then(|| self.data.image());
+            let own = Pad { src: pad.src.wrapping_add(first * pad.src_channel), ..pad };
+            // SAFETY: the contract; there are pairs only where the machine has the instruction.
             unsafe {
                 match self.spread {
-                    Some(s) if s.planes * s.repeat > 1 => self.spread(&pad, s, first),
-                    _ => {
-                        let src = pad.src.wrapping_add(first * pad.src_channel);
-                        (kernels.pad)(&Pad { src, ..pad });
+                    Some(s) if s.planes * s.repeat > 1 => {
+                        self.spread(&pad, s, first);
+                        if paired {
+                            let other = second.map(|apart| {
+                                let src = pad.src.wrapping_add(apart);
+                                self.spread(&Pad { src, dst: near, ..pad }, s, first);
+                                near.cast_const()
+                            });
+                            self.zip(pad.dst, other);
+                        }
                     }
+                    _ if self.kept == Kept::Channels => {
+                        pairs::pad(kernels, &own, Two::Channels, near);
+                    }
+                    _ if paired => pairs::pad(kernels, &own, Two::Images(second), near),
+                    _ => (kernels.pad)(&own),
                 }
             }
         }
+        if self.kept == Kept::Wide {
+            // SAFETY: the copy has so many elements.
+            unsafe { pairs::wide(copy, unit.images * self.image) };
+        }
         copy.cast_const()
+    }
+
+    /// An image becomes pairs with another one.
+    ///
+    /// # Safety
+    /// Both can be read, and the first be written.
+    unsafe fn zip(&self, image: *mut f32, other: Option<*const f32>) {
+        let n = self.image;
+        let rows = Rows { from: image, row: n, count: 1, width: n, to: image, to_row: n };
+        // SAFETY: the contract.
+        unsafe { pairs::zip(&rows, other.unwrap_or(std::ptr::null()), n) };
     }
 
     /// The copy where several lanes have the same channel, or a lane has several.

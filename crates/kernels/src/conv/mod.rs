@@ -1,5 +1,5 @@
-//! Convolutions: forward, the gradient for the input, the gradient for the weight; f32, over one to
-//! three spatial axes, channels last (`[batch, depth, height, width, channels]`) or second.
+//! Convolutions: forward, the gradient for the input, the gradient for the weight; f32, or operands
+//! rounded to bf16 and sums in f32; over one to three spatial axes, channels last (`[batch, depth, height, width, channels]`) or second.
 //!
 //! One micro-kernel serves all three, without im2col: `acc[row][lane] += A[row + tap] * B[tap][lane]`,
 //! where rows and taps are lists of offsets into one operand, and B is a small packed matrix with
@@ -35,14 +35,24 @@
 //! added in order. What is padded (and around the lines of a cotangent, where the window is folded) is
 //! a zero that takes part: zero times infinity is NaN. The bias is added to the finished sum, as a
 //! pass of its own would.
+//!
+//! **bf16.** With [`Geometry::bf16`] operands are rounded as they are copied, and they always are copied
+//! then. With the machine's instruction for pairs two steps of a sum share an element: two channels, or
+//! for the weight two images (`pairs`). The same tiles multiply them; read pairs above for taps, and
+//! pairs of images for images. Where groups have few channels (`each`; forward and input), and on
+//! machines without the instruction, rounded numbers are multiplied as f32. So bf16 has two kinds of
+//! bits, with the instruction and without; either is equal for any number of threads, both layouts and
+//! the levels that have it.
 
 mod copy;
 mod data;
+mod pairs;
 mod products;
 mod tile;
 mod weight;
 
 use crate::gemm::Activation;
+use crate::gemm::round::Form;
 use crate::memory::{KernelError, Mem, Ty};
 
 /// Which of x, w, y is computed from the other two.
@@ -85,6 +95,8 @@ pub struct Geometry {
     pub before: [usize; 3],
     /// The channels of x and y lie side by side in memory. Changes no bit of any element.
     pub last: bool,
+    /// Operands are rounded to bf16 (not the bias); sums and the result are f32.
+    pub bf16: bool,
 }
 
 /// What is applied to each element of a result of the passes forward and input before it is stored.
@@ -195,15 +207,15 @@ pub fn conv(
         }
         return Ok(());
     }
-    let kernels = tile::of(crate::isa::active());
+    let form = Form::of(g.bf16);
     let (a, b, out) = (a.ptr::<f32>().cast_const(), b.ptr::<f32>().cast_const(), out.ptr::<f32>());
     // SAFETY: the level is one that this machine has; the windows hold all elements of the sizes,
     // and the result overlaps neither operand.
     unsafe {
         match pass {
-            Pass::Forward => products::forward(kernels, &g, a, b, out, end)?,
-            Pass::Input => products::input(kernels, &g, a, b, out, end)?,
-            Pass::Weight => weight::weight(kernels, &g, a, b, out)?,
+            Pass::Forward => products::forward(form, &g, a, b, out, end)?,
+            Pass::Input => products::input(form, &g, a, b, out, end)?,
+            Pass::Weight => weight::weight(form, &g, a, b, out)?,
         }
     }
     Ok(())

@@ -2,8 +2,11 @@
 
 use super::copy::{Ahead, Turn};
 use super::data::{Axis, EACH, Field, Images, Room, Spread, Unit, part};
-use super::tile::{BLOCK, Kernels, MOST_ROWS, OWN, RUN, SHARED, Tile, with_scratch};
+use super::pairs::{self, Kept};
+use super::tile::{self, BLOCK, Kernels, MOST_ROWS, OWN, RUN, SHARED, Tile, with_scratch};
 use super::{End, Geometry, volume};
+use crate::gemm::round::Form;
+use crate::isa;
 use crate::memory::Shared;
 use crate::pool::{self, PiecePanicked};
 
@@ -29,9 +32,10 @@ struct Product<'a> {
     /// The taps are in [`runs`].
     runs: bool,
     groups: usize,
-    /// Elements of the window, and channels (planes, for `each`) of the data: taps of a place.
+    /// Elements of the window, and channels (planes, for `each`) of the data.
     window: usize,
     channels: usize,
+    kept: Kept,
     /// Channels of the result, of a group (the last may have fewer).
     outs: usize,
     out: *mut f32,
@@ -57,12 +61,22 @@ fn shape(groups: usize, channels: usize, outs: usize) -> (usize, usize, Option<S
     }
 }
 
+/// What is done with operands as they are copied.
+fn kept(form: Form, each: bool) -> Kept {
+    match form {
+        Form::Full => Kept::Full,
+        // There are few channels to pair.
+        Form::Pairs if !each => Kept::Channels,
+        _ => Kept::Wide,
+    }
+}
+
 /// y from (x, w).
 ///
 /// # Safety
 /// The machine has the instruction set of the kernels; the windows have the sizes of the geometry.
 pub(super) unsafe fn forward(
-    kernels: &Kernels,
+    form: Form,
     g: &Geometry,
     x: *const f32,
     w: *const f32,
@@ -78,6 +92,8 @@ pub(super) unsafe fn forward(
         delta: g.dilation[i] as isize,
     });
     let (groups, outs, spread) = shape(g.groups, channels, g.outputs / g.groups);
+    let kept = kept(form, spread.is_some());
+    let kernels = tile::of(isa::active(), kept == Kept::Channels);
     let data = Images::new(g.last, g.inputs, g.x);
     let width = if spread.is_some() { outs } else { channels };
     let window = volume(g.kernel);
@@ -85,11 +101,12 @@ pub(super) unsafe fn forward(
     let product = Product {
         kernels,
         runs,
-        field: Field::new(x, data, g.batch, width, axes, spread),
+        field: Field::new(x, data, g.batch, width, axes, spread, kept),
         each: spread.is_some(),
         groups,
         window,
         channels,
+        kept,
         outs,
         out: y,
         result: Images::new(g.last, g.outputs, g.y),
@@ -138,7 +155,7 @@ pub(super) unsafe fn forward(
 /// # Safety
 /// As for [`forward`].
 pub(super) unsafe fn input(
-    kernels: &Kernels,
+    form: Form,
     g: &Geometry,
     dy: *const f32,
     w: *const f32,
@@ -150,7 +167,7 @@ pub(super) unsafe fn input(
         let start =
             [phase / (phases[1] * phases[2]), phase / phases[2] % phases[1], phase % phases[2]];
         // SAFETY: the contract.
-        unsafe { residue(kernels, g, dy, w, dx, end, start, volume(phases)) }?;
+        unsafe { residue(form, g, dy, w, dx, end, start, volume(phases)) }?;
     }
     Ok(())
 }
@@ -165,7 +182,7 @@ fn gcd(a: usize, b: usize) -> usize {
 /// As for [`forward`].
 #[allow(clippy::too_many_arguments)]
 unsafe fn residue(
-    kernels: &Kernels,
+    form: Form,
     g: &Geometry,
     dy: *const f32,
     w: *const f32,
@@ -194,17 +211,20 @@ unsafe fn residue(
     let taps: [usize; 3] = axes.map(|a: Axis| a.taps);
     let window = volume(taps);
     let (groups, outs, spread) = shape(g.groups, channels, per_group);
+    let kept = kept(form, spread.is_some());
+    let kernels = tile::of(isa::active(), kept == Kept::Channels);
     let data = Images::new(g.last, g.outputs, g.y);
     let width = if spread.is_some() { outs } else { channels };
     let runs = runs(spread.is_some(), outs, &axes);
     let product = Product {
         kernels,
         runs,
-        field: Field::new(dy, data, g.batch, width, axes, spread),
+        field: Field::new(dy, data, g.batch, width, axes, spread, kept),
         each: spread.is_some(),
         groups,
         window,
         channels,
+        kept,
         outs,
         out: dx,
         result: Images::new(g.last, g.inputs, g.x),
@@ -303,14 +323,42 @@ impl Product<'_> {
         self.outs.min(self.result.channels - group * self.outs)
     }
 
+    /// Weights of a channel of the result.
+    fn rows(&self) -> usize {
+        self.window * self.channels
+    }
+
+    /// Steps of a sum: weights, or pairs of them.
+    fn taps(&self) -> usize {
+        self.window * self.kept.channels(self.channels)
+    }
+
+    /// Rounds the weights of a panel, where that is wanted.
+    ///
+    /// # Safety
+    /// The panel is packed.
+    unsafe fn round(&self, width: usize, panel: *mut f32) {
+        let near = if self.runs { RUN } else { 1 };
+        // SAFETY: the contract; there are pairs only where the machine has the instruction.
+        unsafe {
+            match self.kept {
+                Kept::Channels => {
+                    pairs::weights(panel, self.window / near, self.channels, near, width);
+                }
+                Kept::Wide => pairs::wide(panel, width * self.rows()),
+                _ => {}
+            }
+        }
+    }
+
     /// # Safety
     /// As for [`forward`].
     unsafe fn run(&self, pack: PackWeights<'_>) -> Result<(), PiecePanicked> {
         let lanes = self.kernels.lanes;
-        let taps = self.window * self.channels;
+        let (rows, taps) = (self.rows(), self.taps());
         let vectors = self.outs.div_ceil(lanes);
         let panels = vectors.div_ceil(self.kernels.vectors);
-        let weights = vectors * lanes * taps;
+        let weights = vectors * lanes * rows;
         let places = self.field.most_places();
         let mut room = Room::new();
         let b_at = room.elements(self.groups * weights);
@@ -335,9 +383,9 @@ impl Product<'_> {
             // and of those that are near.
             unsafe {
                 if self.runs {
-                    self.field.runs(self.channels, lists.taps);
+                    self.field.runs(self.kept.channels(self.channels), lists.taps);
                 } else {
-                    self.field.taps(self.channels, lists.taps);
+                    self.field.taps(self.kept.channels(self.channels), lists.taps);
                 }
                 let unit = self.field.unit(0);
                 self.field.places(&unit, lists.rows);
@@ -356,13 +404,15 @@ impl Product<'_> {
                     return;
                 }
                 let (channel, width) = (first * lanes, count * lanes);
-                let dst = lists.b.wrapping_add(group * weights + channel * taps);
+                let dst = lists.b.wrapping_add(group * weights + channel * rows);
                 let outs = width.min(product.outs_of(group) - channel);
                 if outs < width {
                     // SAFETY: the weights of a panel.
-                    unsafe { dst.write_bytes(0, width * taps) };
+                    unsafe { dst.write_bytes(0, width * rows) };
                 }
                 pack(group, channel, outs, width, dst);
+                // SAFETY: the weights of a panel, which are packed.
+                unsafe { product.round(width, dst) };
             })?;
             let units = self.field.units();
             let cost = self.work as u64 / self.kernels.speed;
@@ -399,7 +449,7 @@ impl Product<'_> {
     unsafe fn piece(&self, p: &Piece) {
         let (kernels, lanes) = (self.kernels, self.kernels.lanes);
         let places = p.unit.images * p.unit.each;
-        let all_taps = self.window * self.channels;
+        let all_taps = self.taps();
         let (_, _, panels) = self.panel(p.group, 0);
         let direct = self.result.last;
         let chunk = if direct { places.max(1) } else { NEAR };
@@ -413,7 +463,7 @@ impl Product<'_> {
             let (first, width) = (vector * lanes, vectors * lanes);
             let channels = width.min(self.outs_of(p.group) - first);
             let channel = p.group * self.outs + first;
-            let b = p.lists.b.wrapping_add(first * all_taps);
+            let b = p.lists.b.wrapping_add(first * self.rows());
             let a = p.a.wrapping_add(if self.each { first } else { 0 });
             let to = self.out.wrapping_add(p.out + channel * self.result.channel());
             for place in (0..places).step_by(chunk) {

@@ -77,12 +77,12 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const EACH: bool>(t: &
                 let p = rows[r].wrapping_add(at);
                 if EACH {
                     for v in 0..NV {
-                        acc[r][v] = S::load(p.wrapping_add(v * S::LANES)).fma(bv[v], acc[r][v]);
+                        acc[r][v] = S::load(p.wrapping_add(v * S::LANES)).step(bv[v], acc[r][v]);
                     }
                 } else {
                     let x = S::splat(*p);
                     for v in 0..NV {
-                        acc[r][v] = x.fma(bv[v], acc[r][v]);
+                        acc[r][v] = x.step(bv[v], acc[r][v]);
                     }
                 }
             }
@@ -116,7 +116,7 @@ unsafe fn run<S: Simd, const MR: usize>(t: &Tile) {
                 let x = S::splat(*rows[q].wrapping_add(at));
                 for v in 0..RUN {
                     if v <= q && q - v < MR {
-                        acc[q - v][0] = x.fma(bv[v], acc[q - v][0]);
+                        acc[q - v][0] = x.step(bv[v], acc[q - v][0]);
                     }
                 }
             }
@@ -276,9 +276,12 @@ impl Kernels {
     }
 }
 
-/// The kernels of a level.
-pub(super) fn of(isa: Isa) -> &'static Kernels {
+/// The kernels of a level, for operands that are pairs of bf16 or not.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+pub(super) fn of(isa: Isa, pairs: bool) -> &'static Kernels {
     match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 if pairs => &PAIRS,
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => &AVX512,
         #[cfg(target_arch = "x86_64")]
@@ -354,6 +357,12 @@ kernels!(
     crate::gemm::simd::Avx512,
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
 );
+#[cfg(target_arch = "x86_64")]
+kernels!(
+    pairs,
+    crate::gemm::simd::Avx512Bf16,
+    #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+);
 
 /// The table of an instruction set. For one, two and three registers: rows of the largest tile of
 /// either kind; sizes that it lacks repeat the largest.
@@ -402,22 +411,19 @@ static GENERIC: Kernels = table!(generic, lanes: Base::LANES, vectors: 2, speed:
 static AVX2: Kernels = table!(avx2, lanes: 8, vectors: 2, speed: 40, runs: None,
     shared: 12 6 6, each: 8 5 5);
 
+/// Tiles of neighbours of a module.
 #[cfg(target_arch = "x86_64")]
-const RUNS: [TileFn; MOST_ROWS] = [
-    avx512::neighbours::<1>,
-    avx512::neighbours::<2>,
-    avx512::neighbours::<3>,
-    avx512::neighbours::<4>,
-    avx512::neighbours::<5>,
-    avx512::neighbours::<6>,
-    avx512::neighbours::<7>,
-    avx512::neighbours::<8>,
-    avx512::neighbours::<9>,
-    avx512::neighbours::<10>,
-    avx512::neighbours::<11>,
-    avx512::neighbours::<12>,
-];
+macro_rules! runs {
+    ($module:ident: $($r:literal)*) => { Some([$($module::neighbours::<$r>),*]) };
+}
 
 #[cfg(target_arch = "x86_64")]
-static AVX512: Kernels = table!(avx512, lanes: 16, vectors: 3, speed: 80, runs: Some(RUNS),
+static AVX512: Kernels = table!(avx512, lanes: 16, vectors: 3, speed: 80,
+    runs: runs!(avx512: 1 2 3 4 5 6 7 8 9 10 11 12),
+    shared: 12 8 8, each: 12 9 9);
+
+/// For operands that are pairs of bf16.
+#[cfg(target_arch = "x86_64")]
+static PAIRS: Kernels = table!(pairs, lanes: 16, vectors: 3, speed: 160,
+    runs: runs!(pairs: 1 2 3 4 5 6 7 8 9 10 11 12),
     shared: 12 8 8, each: 12 9 9);

@@ -6,10 +6,13 @@
 //! read once for all of them. Around the lines of the cotangent are zeros that take part.
 
 use super::copy::{Ahead, Pad, Turn};
-use super::data::{Axis, EACH, Field, Images, Room, Spread, part};
-use super::tile::{Kernels, MOST_ROWS, OWN, SHARED, Tile, with_scratch};
+use super::data::{Axis, EACH, Field, Images, Room, Spread, Unit, part};
+use super::pairs::{self, Kept, Rows, Two};
+use super::tile::{self, Kernels, MOST_ROWS, OWN, SHARED, Tile, with_scratch};
 use super::{Geometry, volume};
 use crate::gemm::pack::Pack;
+use crate::gemm::round::Form;
+use crate::isa;
 use crate::memory::Shared;
 use crate::pool::{self, PiecePanicked};
 
@@ -53,12 +56,18 @@ fn fold(g: &Geometry) -> usize {
 /// # Safety
 /// The machine has the instruction set of the kernels; the windows have the sizes of the geometry.
 pub(super) unsafe fn weight(
-    kernels: &Kernels,
+    form: Form,
     g: &Geometry,
     x: *const f32,
     dy: *const f32,
     dw: *mut f32,
 ) -> Result<(), PiecePanicked> {
+    let kept = match form {
+        Form::Full => Kept::Full,
+        Form::Wide => Kept::Wide,
+        Form::Pairs => Kept::Images,
+    };
+    let kernels = tile::of(isa::active(), kept == Kept::Images);
     let (channels, per_group) = (g.inputs / g.groups, g.outputs / g.groups);
     let window = volume(g.kernel);
     let mut axes: [Axis; 3] = std::array::from_fn(|i| Axis {
@@ -86,7 +95,7 @@ pub(super) unsafe fn weight(
     let blocks = if each { 1 } else { channels.div_ceil((ROWS / lines).max(1)) };
     let block = channels.div_ceil(blocks);
     let data = Images::new(g.last, g.inputs, g.x);
-    let field = Field::new(x, data, g.batch, if each { outs } else { block }, axes, spread);
+    let field = Field::new(x, data, g.batch, if each { outs } else { block }, axes, spread, kept);
     let units = field.units();
     // Not from this machine's panels: the sums must be the same on all of them.
     let chunks = (PIECES / (groups * blocks * (outs * fold).div_ceil(PANEL))).clamp(1, units);
@@ -100,10 +109,19 @@ pub(super) unsafe fn weight(
     let mut room = Room::new();
     let (partial_at, places_at) = (room.elements(chunks * groups * sums), room.offsets(most));
     let mut own = Room::new();
+    let cotangent = Cotangent {
+        kernels,
+        kept,
+        src: dy,
+        images: Images::new(g.last, g.outputs, g.y),
+        batch: g.batch,
+        dims: g.y,
+    };
+    let near = cotangent.near(most, if fold > 1 { outs } else { kernels.vectors * lanes });
     let copy_at = own.elements(field.copy_len());
     let (rows_at, to_at) = (own.offsets(block * lines), own.offsets(block * lines));
-    let turned_at = own.elements((most + fold) * (kernels.vectors * lanes).max(outs) + SLACK);
-    let cotangent = Images::new(g.last, g.outputs, g.y);
+    let turned = (most + fold) * (kernels.vectors * lanes).max(outs) + SLACK;
+    let (turned_at, near_at) = (own.elements(turned), own.elements(near));
     // Lanes of a group, and of a panel: first, width, how many of them are channels.
     let panel = |group: usize, panel: usize| {
         let here = outs.min(g.outputs - group * outs) * fold;
@@ -120,12 +138,12 @@ pub(super) unsafe fn weight(
         // SAFETY: there is room for the places of the largest unit.
         unsafe { field.places(&field.unit(0), places) };
         // SAFETY: pieces write apart from each other.
-        let shared = unsafe { Shared::new((&field, partial, dy, dw, places.cast_const())) };
+        let shared = unsafe { Shared::new((&field, partial, &cotangent, dw, places.cast_const())) };
         let cost = g.work() as u64 / kernels.speed;
         // A piece has all panels, so that x is read once, where that leaves pieces enough.
         let splits = (PIECES / 2 / (groups * blocks * chunks)).clamp(1, panels);
         pool::run(groups * blocks * splits * chunks, cost, &|piece| {
-            let &(field, partial, dy, _, places) = shared.get();
+            let &(field, partial, cotangent, _, places) = shared.get();
             let (chunk, rest) = (piece % chunks, piece / chunks);
             let (split, rest) = (rest % splits, rest / splits);
             let (block_at, group) = (rest % blocks, rest / blocks);
@@ -145,6 +163,7 @@ pub(super) unsafe fn weight(
                 let offsets = scratch.wrapping_add(rows_at).cast::<usize>();
                 let to = scratch.wrapping_add(to_at).cast::<usize>();
                 let turned = scratch.wrapping_add(turned_at);
+                let near = scratch.wrapping_add(near_at);
                 // SAFETY: the contract; the scratch memory has room for each part.
                 unsafe { field.taps(count, offsets) };
                 let mut to_width = 0;
@@ -166,22 +185,9 @@ pub(super) unsafe fn weight(
                         let (mut from, mut sizes) = ([0; 3], g.y);
                         (from[axis], sizes[axis]) = (start as isize, len);
                         (from[2], sizes[2]) = (1 - fold as isize, g.y[2] + fold - 1);
-                        let strides = [sizes[1] * sizes[2] * outs, sizes[2] * outs, outs];
-                        for i in 0..unit.images {
-                            let at = (unit.image + i) * cotangent.image();
-                            let pad = Pad {
-                                src: dy.wrapping_add(at + group * outs * cotangent.channel()),
-                                dims: g.y,
-                                src_channel: cotangent.channel(),
-                                src_place: cotangent.place(),
-                                from,
-                                sizes,
-                                strides,
-                                channels: outs,
-                                dst: turned.wrapping_add(i * unit.each * outs),
-                            };
-                            // SAFETY: as above.
-                            unsafe { (kernels.pad)(&pad) };
+                        // SAFETY: as above.
+                        unsafe {
+                            cotangent.lines(&unit, group * outs, outs, (from, sizes), turned, near);
                         }
                         // SAFETY: as above.
                         unsafe {
@@ -191,16 +197,8 @@ pub(super) unsafe fn weight(
                     // What the next unit reads.
                     let next = if u + 1 < end && groups == 1 { u + 1 } else { usize::MAX };
                     let cotangents = match next {
-                        usize::MAX => (dy, 0),
-                        _ if !cotangent.last => (dy, 0),
-                        _ => {
-                            let unit = field.unit(next);
-                            let (axis, start, len) = field.band(&unit);
-                            let row = cotangent.strides()[axis];
-                            let at = unit.image * cotangent.image() + start * row;
-                            let all = unit.images * cotangent.image();
-                            (dy.wrapping_add(at), if unit.first > 0 { len * row } else { all })
-                        }
+                        usize::MAX => (cotangent.src, 0),
+                        _ => cotangent.region(&field.unit(next), field),
                     };
                     let tiles = rows_here.div_ceil(MOST_ROWS) * all.div_ceil(BLOCK);
                     let mut ahead =
@@ -218,32 +216,15 @@ pub(super) unsafe fn weight(
                             to_width = width;
                         }
                         let first_out = group * outs + out;
-                        let image = |i: usize| {
-                            let at = (unit.image + i) * cotangent.image();
-                            let at = at + first_out * cotangent.channel();
-                            dy.wrapping_add(at + unit.first * cotangent.place())
-                        };
                         let gaps = g.outputs == width || rows_here <= GAPS;
+                        let in_place = cotangent.readable() && here == width && gaps;
                         let (b, b_row) = if fold > 1 {
                             (turned.wrapping_add(out).cast_const(), outs)
-                        } else if cotangent.last && here == width && gaps {
-                            (image(0), g.outputs)
+                        } else if in_place {
+                            (cotangent.places(&unit, first_out), g.outputs)
                         } else {
-                            for i in 0..unit.images {
-                                let pack = Pack {
-                                    src: image(i),
-                                    step: cotangent.place(),
-                                    across: cotangent.channel(),
-                                    k: unit.each,
-                                    count: here,
-                                    width,
-                                    dst: turned.wrapping_add(i * unit.each * width),
-                                    repeat: 1,
-                                    apart: 0,
-                                };
-                                // SAFETY: as above.
-                                unsafe { (kernels.panel)(&pack) };
-                            }
+                            // SAFETY: as above.
+                            unsafe { cotangent.panel(&unit, first_out, here, width, turned, near) };
                             (turned.cast_const(), width)
                         };
                         let pieces = all.div_ceil(BLOCK);
@@ -325,4 +306,163 @@ pub(super) unsafe fn weight(
             }
         })
     })
+}
+
+/// The gradient of y, of which some places and channels at a time become B.
+struct Cotangent<'a> {
+    kernels: &'a Kernels,
+    kept: Kept,
+    src: *const f32,
+    images: Images,
+    /// Images of it, and their sizes.
+    batch: usize,
+    dims: [usize; 3],
+}
+
+impl Cotangent<'_> {
+    /// Whether B can be read where it is.
+    fn readable(&self) -> bool {
+        self.images.last && self.kept == Kept::Full
+    }
+
+    /// Elements near by for making pairs of so many places, `width` channels each.
+    fn near(&self, places: usize, width: usize) -> usize {
+        if self.kept != Kept::Images || self.images.last {
+            return 0;
+        }
+        (places * width).max(pairs::room(self.dims[2] * width))
+    }
+
+    /// The images of a unit: the first, and how many.
+    fn of(&self, unit: &Unit) -> (usize, usize) {
+        let first = unit.image * self.kept.images();
+        (first, (unit.images * self.kept.images()).min(self.batch - first))
+    }
+
+    /// A unit's first place, of this channel.
+    fn places(&self, unit: &Unit, channel: usize) -> *const f32 {
+        let at = self.of(unit).0 * self.images.image() + channel * self.images.channel();
+        self.src.wrapping_add(at + unit.first * self.images.place())
+    }
+
+    /// Where a unit's places are, and how many elements: none where they are in many places.
+    fn region(&self, unit: &Unit, field: &Field) -> (*const f32, usize) {
+        if !self.images.last {
+            return (self.src, 0);
+        }
+        let (axis, start, len) = field.band(unit);
+        let row = self.images.strides()[axis];
+        let (first, count) = self.of(unit);
+        let at = first * self.images.image() + start * row;
+        let all = count * self.images.image();
+        (self.src.wrapping_add(at), if unit.first > 0 { len * row } else { all })
+    }
+
+    /// Lines of `outs` channels from `first` on, with zeros around: where they start, and the sizes of
+    /// the copy.
+    ///
+    /// # Safety
+    /// The machine has the instruction set of the kernels; there is room for the copy, and
+    /// [`Cotangent::near`] for its places.
+    unsafe fn lines(
+        &self,
+        unit: &Unit,
+        first: usize,
+        outs: usize,
+        (from, sizes): ([isize; 3], [usize; 3]),
+        to: *mut f32,
+        near: *mut f32,
+    ) {
+        let (image, count) = self.of(unit);
+        let apart = self.images.image();
+        for i in 0..unit.images {
+            let source = i * self.kept.images();
+            let at = (image + source) * apart + first * self.images.channel();
+            let pad = Pad {
+                src: self.src.wrapping_add(at),
+                dims: self.dims,
+                src_channel: self.images.channel(),
+                src_place: self.images.place(),
+                from,
+                sizes,
+                strides: [sizes[1] * sizes[2] * outs, sizes[2] * outs, outs],
+                channels: outs,
+                dst: to.wrapping_add(i * unit.each * outs),
+            };
+            // SAFETY: the contract; there are pairs only where the machine has the instruction.
+            unsafe {
+                if self.kept == Kept::Images {
+                    let second = (source + 1 < count).then_some(apart);
+                    pairs::pad(self.kernels, &pad, Two::Images(second), near);
+                } else {
+                    (self.kernels.pad)(&pad);
+                }
+            }
+        }
+        if self.kept == Kept::Wide {
+            // SAFETY: the copy has so many elements.
+            unsafe { pairs::wide(to, unit.images * unit.each * outs) };
+        }
+    }
+
+    /// A panel of `here` channels from `first` on, a unit's places one after another.
+    ///
+    /// # Safety
+    /// As for [`Cotangent::lines`].
+    unsafe fn panel(
+        &self,
+        unit: &Unit,
+        first: usize,
+        here: usize,
+        width: usize,
+        to: *mut f32,
+        near: *mut f32,
+    ) {
+        let (_, count) = self.of(unit);
+        let apart = self.images.image();
+        let start = self.places(unit, first);
+        for i in 0..unit.images {
+            let source = i * self.kept.images();
+            let dst = to.wrapping_add(i * unit.each * width);
+            let pack = Pack {
+                src: start.wrapping_add(source * apart),
+                step: self.images.place(),
+                across: self.images.channel(),
+                k: unit.each,
+                count: here,
+                width,
+                dst,
+                repeat: 1,
+                apart: 0,
+            };
+            let second = source + 1 < count;
+            // SAFETY: the contract; there are pairs only where the machine has the instruction.
+            unsafe {
+                if self.kept == Kept::Images && self.images.last {
+                    let high = pack.src.wrapping_add(apart);
+                    let high = if second { high } else { std::ptr::null() };
+                    let (row, count) = (self.images.place(), unit.each);
+                    let rows =
+                        Rows { from: pack.src, row, count, width: here, to: dst, to_row: width };
+                    pairs::zip(&rows, high, width);
+                    continue;
+                }
+                (self.kernels.panel)(&pack);
+                if self.kept == Kept::Images {
+                    if second {
+                        let src = pack.src.wrapping_add(apart);
+                        (self.kernels.panel)(&Pack { src, dst: near, ..pack });
+                    }
+                    let high = if second { near.cast_const() } else { std::ptr::null() };
+                    let n = unit.each * width;
+                    let rows = Rows { from: dst, row: n, count: 1, width: n, to: dst, to_row: n };
+                    pairs::zip(&rows, high, n);
+                }
+            }
+        }
+        if self.kept == Kept::Wide {
+            // SAFETY: the copy has so many elements.
+            unsafe { pairs::wide(to, unit.images * unit.each * width) };
+        }
+    }
 }

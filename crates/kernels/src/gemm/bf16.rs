@@ -177,7 +177,7 @@ fn line_body<const FMA: bool>(side: &Side, pairs: bool, sideways: bool, line: us
 
 /// The bits of the nearest bf16 in the upper half, ties to even; NaN stays NaN.
 #[inline(always)]
-pub(super) fn round(x: f32) -> u32 {
+pub(crate) fn round(x: f32) -> u32 {
     let bits = x.to_bits();
     let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) & 0xffff_0000;
     if bits & 0x7fff_ffff > 0x7f80_0000 { bits & 0xffff_0000 | 0x0040_0000 } else { rounded }
@@ -185,7 +185,7 @@ pub(super) fn round(x: f32) -> u32 {
 
 /// Two bf16: the first in the lower half.
 #[inline(always)]
-pub(super) fn pair(first: f32, second: f32) -> u32 {
+pub(crate) fn pair(first: f32, second: f32) -> u32 {
     round(first) >> 16 | round(second)
 }
 

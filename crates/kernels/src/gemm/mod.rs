@@ -13,7 +13,7 @@
 //! separately, in the same order. Products of bf16 ([`gemm_bf16`]) have one order with the machine's
 //! instruction for pairs (blocks of 512 pairs) and one without (that of many rows of f32). (Which of several NaN payloads comes out is not specified.)
 
-mod bf16;
+pub(crate) mod bf16;
 pub(crate) mod block;
 mod bound;
 mod driver;

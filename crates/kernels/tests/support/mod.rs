@@ -18,6 +18,32 @@ pub fn alone() -> MutexGuard<'static, ()> {
 /// Runs `f` at each level with FMA and for several numbers of threads; all must give the same.
 pub fn everywhere<R: PartialEq + std::fmt::Debug>(f: impl Fn() -> R) -> R {
     let _alone = alone();
+    levels(f)
+}
+
+/// As [`everywhere`] with bf16 in pairs, where the machine has them, and without: each has bits of its
+/// own.
+pub fn everywhere_in_bf16<R: PartialEq + std::fmt::Debug>(f: impl Fn() -> R) {
+    let _alone = alone();
+    isa::force(isa::best());
+    if isa::force_bf16_pairs(true) {
+        let mut first = None;
+        for threads in [1, 2, 5] {
+            pool::set_threads(threads);
+            pool::set_split_all(threads > 1);
+            let made = f();
+            match &first {
+                Some(first) => assert_eq!(&made, first, "pairs with {threads} threads"),
+                None => first = Some(made),
+            }
+        }
+    }
+    isa::force_bf16_pairs(false);
+    levels(&f);
+    isa::force_bf16_pairs(true);
+}
+
+fn levels<R: PartialEq + std::fmt::Debug>(f: impl Fn() -> R) -> R {
     pool::set_threads(1);
     pool::set_split_all(false);
     isa::force(isa::best());

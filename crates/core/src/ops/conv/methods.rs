@@ -5,10 +5,11 @@ use std::panic::Location;
 use super::{Conv, ConvOptions, ConvPass, ConvTransposeOptions, Padding};
 use crate::error::{Code, Error, Result};
 use crate::graph::called::called;
+use crate::graph::dtype::DType;
 use crate::graph::recorder::{self, Side};
 use crate::graph::shape::Shape;
 use crate::ops::pad::Pad;
-use crate::ops::{Meta, Op};
+use crate::ops::{Meta, Op, Precision};
 use crate::tensor::{Operand, Tensor};
 
 macro_rules! methods {
@@ -22,7 +23,8 @@ macro_rules! methods {
             /// `y[n, f, o] = bias[f] + sum over c, k of x[n, c, i] w[f, c, k]`, where
             /// `i = o * stride + k * dilation - padding`, and x is zero outside of its sizes. The result
             /// has `(size + padding before and behind - dilation * (kernel - 1) - 1) / stride + 1`
-            /// places along an axis, rounded down. As `torch.nn.functional.
+            /// places along an axis, rounded down. In the scope of [`autocast`](crate::autocast), input and
+            /// weight are rounded to bf16, and so are the operands of gradients. As `torch.nn.functional.
             #[doc = concat!(stringify!($name), "`.")]
             ///
             /// # Errors
@@ -46,7 +48,7 @@ macro_rules! methods {
             #[doc = concat!("`self` is `[batch, in_channels, ", $spatial, "]` (or without the batch), `weight`")]
             #[doc = concat!("`[in_channels, out_channels / groups, ", $kernel, "]`, `bias` `[out_channels]`. The result has")]
             /// `(size - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1` places
-            /// along an axis. As `torch.nn.functional.
+            /// along an axis; rounded as the convolution. As `torch.nn.functional.
             #[doc = concat!(stringify!($transpose), "`.")]
             ///
             /// # Errors
@@ -95,6 +97,7 @@ fn window<const N: usize>(
     dilation: [usize; N],
     before: [usize; N],
     groups: usize,
+    dtype: DType,
 ) -> Result<Conv> {
     let wrong = |text: String| Error::new(Code::Argument, format!("{name}: {text}"));
     let small = |what: &str, x: [usize; N], least: usize, missing: u16| {
@@ -116,6 +119,7 @@ fn window<const N: usize>(
             .ok()
             .filter(|&g| g > 0)
             .ok_or_else(|| wrong(format!("groups must be at least 1, not {groups}")))?,
+        precision: Precision::of(dtype),
     })
 }
 
@@ -233,7 +237,8 @@ fn convolve<const N: usize>(
         let (xm, wm) = (x.peek(), w.peek());
         let before = [0; N];
         let (stride, dilation) = (options.stride, options.dilation);
-        let conv = window(name, ConvPass::Forward, stride, dilation, before, options.groups)?;
+        let conv =
+            window(name, ConvPass::Forward, stride, dilation, before, options.groups, xm.dtype)?;
         check::<N>(name, &xm, &wm, options.groups, false)?;
         let kernel = &wm.shape.dims()[2..];
         *spatial = pads(name, options, kernel)?;
@@ -261,8 +266,10 @@ fn convolve<const N: usize>(
             out = out.with(axis + 2, room / stride[axis] + 1);
         }
         let before = spatial.map(|[before, _]| before);
+        let dtype = xm.dtype;
         let conv = Conv {
-            before: window(name, conv.pass, stride, dilation, before, options.groups)?.before,
+            before: window(name, conv.pass, stride, dilation, before, options.groups, dtype)?
+                .before,
             ..conv
         };
         out.check(name).map(|()| (conv, out))
@@ -305,7 +312,7 @@ fn transposed<const N: usize>(
     let rule = || -> Result<(Conv, Shape)> {
         let (xm, wm) = (x.peek(), w.peek());
         let &ConvTransposeOptions { stride, padding, output_padding, dilation, groups } = options;
-        let conv = window(name, ConvPass::Input, stride, dilation, padding, groups)?;
+        let conv = window(name, ConvPass::Input, stride, dilation, padding, groups, xm.dtype)?;
         check::<N>(name, &xm, &wm, groups, true)?;
         let kernel = &wm.shape.dims()[2..];
         let channels = wm.shape.dim(1).saturating_mul(groups);

@@ -17,7 +17,7 @@ use gradus_kernels::conv::Geometry;
 pub use gradus_kernels::conv::Pass as ConvPass;
 use smallvec::smallvec;
 
-use super::{Meta, Op};
+use super::{Meta, Op, Precision};
 use crate::error::{Error, Result};
 use crate::graph::shape::Shape;
 use crate::plan::ir::{Ir, Val};
@@ -37,6 +37,8 @@ pub struct Conv {
     pub before: [u16; 3],
     /// Channels are cut into so many groups that do not see each other.
     pub groups: u32,
+    /// How the operands are rounded.
+    pub precision: Precision,
 }
 
 impl Conv {
@@ -61,7 +63,8 @@ impl Conv {
 
     pub(crate) fn key(&self, out: &mut impl FnMut(u64)) {
         let words = |x: [u16; 3]| u64::from(x[0]) | u64::from(x[1]) << 16 | u64::from(x[2]) << 32;
-        out(44 | (self.pass as u64) << 8 | u64::from(self.axes) << 16);
+        let precision = (self.precision as u64) << 24;
+        out(44 | (self.pass as u64) << 8 | u64::from(self.axes) << 16 | precision);
         out(words(self.stride));
         out(words(self.dilation));
         out(words(self.before));
@@ -97,6 +100,7 @@ impl Conv {
             dilation: last(1, &|i| usize::from(self.dilation[i])),
             before: last(0, &|i| usize::from(self.before[i])),
             last: turned,
+            bf16: self.precision == Precision::Bf16,
         }
     }
 }

@@ -1,0 +1,328 @@
+//! Copies in which two numbers rounded to bf16 share an element, as the machine's instruction for pairs
+//! reads them; and numbers that are rounded where they are, for machines without.
+//!
+//! Of the data of forward and input a pair is two neighbouring channels of a place, the last of an odd
+//! number with 0. For the gradient of the weight it is the same place of two neighbouring images, the
+//! last of an odd number with 0: so no place meets one that it would not meet otherwise, whatever the
+//! stride. Numbers below the smallest normal one are 0 in pairs, since that instruction takes them for 0.
+
+use super::copy::{Pad, Turn};
+use super::tile::Kernels;
+use crate::gemm::bf16::round;
+use crate::levels::leveled;
+
+/// What is done with numbers as they are copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// Nothing; they may be read where they are.
+    Full,
+    /// Rounded to bf16, as f32.
+    Wide,
+    /// Two neighbouring channels become a pair.
+    Channels,
+    /// The same element of two neighbouring images becomes a pair.
+    Images,
+}
+
+impl Kept {
+    /// Images that one of the copy has.
+    pub(super) fn images(self) -> usize {
+        if self == Kept::Images { 2 } else { 1 }
+    }
+
+    /// Elements that so many channels take.
+    pub(super) fn channels(self, n: usize) -> usize {
+        if self == Kept::Channels { n.div_ceil(2) } else { n }
+    }
+}
+
+/// Rounds numbers where they are; neighbours stay elements of their own.
+///
+/// # Safety
+/// `n` numbers can be read and written there.
+pub(super) unsafe fn wide(at: *mut f32, n: usize) {
+    // SAFETY: the contract.
+    rounded(unsafe { std::slice::from_raw_parts_mut(at, n) });
+}
+
+leveled!(fn rounded[](numbers: &mut [f32]) => rounded_body);
+#[inline(always)]
+fn rounded_body<const FMA: bool>(numbers: &mut [f32]) {
+    let _ = FMA;
+    for x in numbers {
+        *x = f32::from_bits(round(*x));
+    }
+}
+
+/// Elements of scratch memory that [`pad`] needs for lines of so many elements.
+pub(super) fn room(line: usize) -> usize {
+    2 * line.next_multiple_of(16)
+}
+
+/// What the two numbers of a pair are.
+#[derive(Clone, Copy)]
+pub(super) enum Two {
+    Channels,
+    /// The second image lies so far behind the first; none is 0.
+    Images(Option<usize>),
+}
+
+/// A copy of pairs: `p` says what the copy is like, with distances in pairs and channels of the source.
+///
+/// # Safety
+/// The machine has AVX512-BF16 and the instruction set of the kernels; the source can be read, the copy
+/// written, and [`room`] for a line of the copy in f32 at `near`.
+pub(super) unsafe fn pad(kernels: &Kernels, p: &Pad, two: Two, near: *mut f32) {
+    let step = p.strides[2];
+    let before = usize::try_from(-p.from[2]).unwrap_or(0).min(p.sizes[2]);
+    let skip = usize::try_from(p.from[2]).unwrap_or(0).min(p.dims[2]);
+    let n = (p.dims[2] - skip).min(p.sizes[2] - before);
+    let behind = p.sizes[2] - before - n;
+    let other = near.wrapping_add(room(n * p.channels) / 2);
+    for d in 0..p.sizes[0] {
+        for h in 0..p.sizes[1] {
+            let (z, y) = (p.from[0] + d as isize, p.from[1] + h as isize);
+            let inside = z >= 0 && (z as usize) < p.dims[0] && y >= 0 && (y as usize) < p.dims[1];
+            let dst = p.dst.wrapping_add(d * p.strides[0] + h * p.strides[1]);
+            // SAFETY: the contract.
+            unsafe {
+                if !inside {
+                    clear(dst, p.sizes[2] * step);
+                    continue;
+                }
+                let row = (z as usize * p.dims[1] + y as usize) * p.dims[2] + skip;
+                let src = p.src.wrapping_add(row * p.src_place);
+                clear(dst, before * step);
+                let to = dst.wrapping_add(before * step);
+                // Channels side by side, where they are or turned.
+                let line = |src: *const f32, near: *mut f32| {
+                    if p.src_channel == 1 || n == 0 {
+                        return (src, p.src_place);
+                    }
+                    let (rows, dst_row) = (p.channels, p.channels);
+                    let src_row = p.src_channel;
+                    (kernels.turn)(&Turn { src, src_row, rows, cols: n, dst: near, dst_row });
+                    (near.cast_const(), p.channels)
+                };
+                let (low, place) = line(src, near);
+                match two {
+                    Two::Channels => {
+                        let (from, row, count, width) = (low, place, n, p.channels);
+                        let whole = row == width && width == 2 * step;
+                        let rows = Rows { from, row, count, width, to, to_row: step };
+                        neighbours(&if whole { rows.one() } else { rows });
+                    }
+                    Two::Images(second) => {
+                        let high = second.map(|apart| line(src.wrapping_add(apart), other).0);
+                        let (from, row, count, width) = (low, place, n, p.channels);
+                        let rows = Rows { from, row, count, width, to, to_row: step };
+                        let whole = row == width && width == step;
+                        let rows = if whole { rows.one() } else { rows };
+                        zip(&rows, high.unwrap_or(std::ptr::null()), rows.width);
+                    }
+                }
+                clear(to.wrapping_add(n * step), behind * step);
+            }
+        }
+    }
+}
+
+/// Rows of numbers that become rows of pairs.
+#[derive(Clone, Copy)]
+pub(super) struct Rows {
+    pub(super) from: *const f32,
+    pub(super) row: usize,
+    pub(super) count: usize,
+    /// Numbers in a row.
+    pub(super) width: usize,
+    pub(super) to: *mut f32,
+    pub(super) to_row: usize,
+}
+
+impl Rows {
+    /// Rows without gaps, as one row.
+    fn one(self) -> Rows {
+        Rows { count: self.count.min(1), width: self.width * self.count, ..self }
+    }
+}
+
+/// Packed weights to pairs, in place: blocks of rows, of which those of the same channel are `near` rows
+/// one after another; two neighbouring channels become one.
+///
+/// # Safety
+/// The machine has AVX512-BF16; `blocks * channels * near` rows of `width` numbers can be read and
+/// written there, and `width` is a multiple of 16.
+pub(super) unsafe fn weights(
+    at: *mut f32,
+    blocks: usize,
+    channels: usize,
+    near: usize,
+    width: usize,
+) {
+    let row = near * width;
+    // What is written lies before what is read next.
+    for block in 0..blocks {
+        for pair in 0..channels.div_ceil(2) {
+            let low = at.wrapping_add((block * channels + 2 * pair) * row).cast_const();
+            let both = 2 * pair + 1 < channels;
+            let high = if both { low.wrapping_add(row) } else { std::ptr::null() };
+            let to = at.wrapping_add((block * channels.div_ceil(2) + pair) * row);
+            let rows = Rows { from: low, row, count: 1, width: row, to, to_row: row };
+            // SAFETY: the contract; each register is read before it is written.
+            unsafe { zip(&rows, high, row) };
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::{clear, neighbours, zip};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Rows;
+    use core::arch::x86_64::*;
+    use std::mem::transmute;
+
+    /// The first `n` lanes, at most all.
+    #[inline(always)]
+    fn first(n: usize) -> __mmask16 {
+        ((1u32 << n.min(16)) - 1) as __mmask16
+    }
+
+    /// `n` zeros.
+    ///
+    /// # Safety
+    /// There is room, and the machine has the instructions.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    pub(in super::super) unsafe fn clear(to: *mut f32, n: usize) {
+        for i in (0..n).step_by(16) {
+            // SAFETY: lanes outside of the mask are not touched.
+            unsafe {
+                _mm512_mask_storeu_ps(to.wrapping_add(i), first(n - i), _mm512_setzero_ps());
+            }
+        }
+    }
+
+    /// Neighbours in a row become pairs, the last of an odd number with 0.
+    ///
+    /// # Safety
+    /// The rows can be read and written, and the machine has the instructions.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    pub(in super::super) unsafe fn neighbours(l: &Rows) {
+        for r in 0..l.count {
+            let from = l.from.wrapping_add(r * l.row);
+            let to = l.to.wrapping_add(r * l.to_row);
+            let whole = l.width - l.width % 32;
+            // SAFETY: lanes outside of the masks are not touched; the types have the same bits.
+            unsafe {
+                for i in (0..whole).step_by(32) {
+                    let a = _mm512_loadu_ps(from.wrapping_add(i));
+                    let b = _mm512_loadu_ps(from.wrapping_add(i + 16));
+                    let x: __m512i = transmute(_mm512_cvtne2ps_pbh(b, a));
+                    _mm512_storeu_epi32(to.wrapping_add(i / 2).cast(), x);
+                }
+                let left = l.width - whole;
+                if left > 0 {
+                    let from = from.wrapping_add(whole);
+                    let a = _mm512_maskz_loadu_ps(first(left), from);
+                    let rest = first(left.saturating_sub(16));
+                    let b = _mm512_maskz_loadu_ps(rest, from.wrapping_add(16));
+                    let x: __m512i = transmute(_mm512_cvtne2ps_pbh(b, a));
+                    let to = to.wrapping_add(whole / 2).cast();
+                    _mm512_mask_storeu_epi32(to, first(left.div_ceil(2)), x);
+                }
+            }
+        }
+    }
+
+    /// For each pair of lanes, where they are in two registers of bf16 one after the other.
+    static BESIDE: [u16; 32] = {
+        let mut at = [0; 32];
+        let mut i = 0;
+        while i < 16 {
+            (at[2 * i], at[2 * i + 1]) = (i as u16, 16 + i as u16);
+            i += 1;
+        }
+        at
+    };
+
+    /// Numbers at the same place of rows that start at `high` become pairs with those of the rows; with
+    /// 0 where it is null. Rows of the copy are `wide` elements, with zeros behind the numbers.
+    ///
+    /// # Safety
+    /// The rows can be read and written, and the machine has the instructions.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    pub(in super::super) unsafe fn zip(l: &Rows, high: *const f32, wide: usize) {
+        // SAFETY: the table is as large.
+        let beside = unsafe { _mm512_loadu_epi16(BESIDE.as_ptr().cast()) };
+        let both = !high.is_null();
+        let high = if both { high } else { l.from };
+        for r in 0..l.count {
+            let low = l.from.wrapping_add(r * l.row);
+            let high = high.wrapping_add(r * l.row);
+            let to = l.to.wrapping_add(r * l.to_row);
+            let mut i = 0;
+            // SAFETY: lanes outside of the masks are not touched; the types have the same bits.
+            unsafe {
+                while i < wide {
+                    let lanes = first(l.width.saturating_sub(i));
+                    let a = _mm512_maskz_loadu_ps(lanes, low.wrapping_add(i));
+                    let seen = if both { lanes } else { 0 };
+                    let b = _mm512_maskz_loadu_ps(seen, high.wrapping_add(i));
+                    let x: __m512i = transmute(_mm512_cvtne2ps_pbh(b, a));
+                    let x = _mm512_permutexvar_epi16(beside, x);
+                    _mm512_mask_storeu_epi32(to.wrapping_add(i).cast(), first(wide - i), x);
+                    i += 16;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+mod plain {
+    //! Never called: no such machine has the instruction.
+    use super::Rows;
+    use crate::gemm::bf16::pair;
+
+    /// # Safety
+    /// As on x86-64.
+    pub(in super::super) unsafe fn clear(to: *mut f32, n: usize) {
+        // SAFETY: the contract.
+        unsafe { to.write_bytes(0, n) };
+    }
+
+    /// # Safety
+    /// As on x86-64.
+    pub(in super::super) unsafe fn neighbours(l: &Rows) {
+        for r in 0..l.count {
+            let (from, to) = (l.from.wrapping_add(r * l.row), l.to.wrapping_add(r * l.to_row));
+            for i in 0..l.width.div_ceil(2) {
+                // SAFETY: the contract.
+                unsafe {
+                    let high = if 2 * i + 1 < l.width { *from.add(2 * i + 1) } else { 0.0 };
+                    *to.add(i) = f32::from_bits(pair(*from.add(2 * i), high));
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// As on x86-64.
+    pub(in super::super) unsafe fn zip(l: &Rows, high: *const f32, wide: usize) {
+        for r in 0..l.count {
+            let (from, to) = (l.from.wrapping_add(r * l.row), l.to.wrapping_add(r * l.to_row));
+            for i in 0..wide {
+                // SAFETY: the contract.
+                unsafe {
+                    let low = if i < l.width { *from.add(i) } else { 0.0 };
+                    let both = i < l.width && !high.is_null();
+                    let high = if both { *high.wrapping_add(r * l.row + i) } else { 0.0 };
+                    *to.add(i) = f32::from_bits(pair(low, high));
+                }
+            }
+        }
+    }
+}
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) use plain::{clear, neighbours, zip};
