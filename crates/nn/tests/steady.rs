@@ -9,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use gradus_core::{Array, Precision, Rng, Tensor, autocast, capture, plan_cache, set_threads};
 use gradus_nn::optim::{Adafactor, GroupOptions, Lamb, Muon};
 use gradus_nn::{
-    Adam, AdamW, BatchNorm1d, Conv2d, Dropout, Flatten, Layer, LayerNorm, Linear, Lstm, Module,
-    ModuleExt, MultiheadAttention, Optimizer, Relu, Sgd, seq,
+    Adam, AdamW, BatchNorm1d, Conv2d, Dropout, Layer, LayerNorm, Linear, Lstm, Module, ModuleExt,
+    MultiheadAttention, Optimizer, Relu, Sgd, seq,
 };
 
 /// The plan cache and the memory that is used again are the process's, so what counts them runs
