@@ -11,6 +11,8 @@
 
 #![allow(clippy::needless_range_loop)] // rows and registers are indices into several arrays
 
+mod rows;
+
 use super::driver::{Job, part};
 use super::kernels::Kernels;
 use super::pack::{OWN, SHARED, with_scratch};
@@ -18,6 +20,7 @@ use super::simd::Simd;
 use super::tile::{End, Tile, finish};
 use crate::pool::{self, PiecePanicked};
 use std::cell::Cell;
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Lanes of the sums, for every instruction set.
@@ -38,12 +41,6 @@ const MOST: usize = 4;
 
 /// Elements of B in a piece for another thread.
 const PIECE: usize = 64 << 10;
-
-/// Steps of a lane by which rows of B are asked for: more would push one another out of the L1 cache.
-const AHEAD: usize = 5;
-
-/// Elements of the lanes and totals of the largest tile.
-const LANES: usize = (WIDE + 1) * 8 * 3 * WIDE;
 
 /// Whether a product of this shape is one of these. Part of the definition of the result; `rows` are those of
 /// all entries, because entries with the same B may be taken together as rows of one product or not.
@@ -84,7 +81,7 @@ fn by_rows(b_row: usize, b_col: usize) -> bool {
 /// Elements that a piece needs.
 fn room(k: usize, b_row: usize, b_col: usize) -> usize {
     if by_rows(b_row, b_col) {
-        LANES
+        rows::ROOM
     } else if b_row == 1 {
         0
     } else {
@@ -105,7 +102,7 @@ pub(super) unsafe fn run(
     let &Job { m, k, n, .. } = job;
     let straight = job.a_col == 1;
     // Short stretches of rows would be read slowly.
-    let unit = if by_rows(job.b_row, job.b_col) { 8 * WIDE } else { WIDE };
+    let unit = if by_rows(job.b_row, job.b_col) { rows::panel(m) } else { WIDE };
     let groups = n.div_ceil(unit);
     let cuts = (k.saturating_mul(n) / PIECE).clamp(1, groups);
     let (turned, aside) = (if straight { 0 } else { m * k }, room(k, job.b_row, job.b_col));
@@ -244,12 +241,9 @@ pub(super) unsafe fn few<
     // SAFETY: the contract; columns and rows are inside of the piece.
     unsafe {
         if by_rows(t.b_row, t.b_col) {
-            for i in (0..t.m).step_by(t.kernels.rows) {
-                finite &= rows::<S>(t, i, t.kernels.rows.min(t.m - i));
-            }
-            return finite;
+            return rows::rows::<S, P>(t);
         }
-        let mut lanes = [[0.0f32; WIDE * WIDE]; MOST];
+        let mut lanes = [const { MaybeUninit::<[f32; WIDE * WIDE]>::uninit() }; MOST];
         let groups = t.columns.div_ceil(WIDE);
         for group in 0..groups {
             let j = WIDE * if t.backwards { groups - 1 - group } else { group };
@@ -272,9 +266,14 @@ pub(super) unsafe fn few<
                         3 => dots.all::<S, P, 3, N4>(),
                         _ => dots.all::<S, P, 4, N4>(),
                     }
+                    for c in (columns..WIDE).flat_map(|c| (0..count).map(move |r| r * WIDE + c)) {
+                        for h in 0..P {
+                            S::zero().store(to.wrapping_add(c * WIDE + h * S::LANES));
+                        }
+                    }
                     for r in 0..count {
                         for first in (0..columns).step_by(S::LANES) {
-                            let sums = turned::<S, P>(lanes[r].as_ptr().wrapping_add(first * WIDE));
+                            let sums = turned::<S, P>(to.wrapping_add((r * WIDE + first) * WIDE));
                             let total = totals[i + r].as_mut_ptr().wrapping_add(first);
                             let tail = (columns - first).min(S::LANES);
                             finite &= end::<S>(t, (i + r, j + first, tail), k0, sums, total);
@@ -474,65 +473,4 @@ unsafe fn end<S: Simd>(
         };
         finish(&tile, [[sums]])
     }
-}
-
-/// `count` rows from row `i` on, rows of B side by side: lane after lane by the tile kernels, which take
-/// every sixteenth row of B.
-///
-/// # Safety
-/// As for [`few`].
-#[inline(always)]
-unsafe fn rows<S: Simd>(t: &Few, i: usize, count: usize) -> bool {
-    let kernels = t.kernels;
-    let most = if count <= 2 { kernels.wide } else { kernels.vectors } * kernels.lanes;
-    let mut finite = true;
-    for j in (0..t.columns).step_by(most) {
-        let columns = most.min(t.columns - j);
-        let (registers, padded) = (columns.div_ceil(kernels.lanes), columns.next_multiple_of(WIDE));
-        let kernel = kernels.tables.tiles[(count - 1) & 7][(registers - 1) & 7];
-        let totals = t.room.wrapping_add(WIDE * count * padded);
-        for k0 in (0..t.k).step_by(BLOCK) {
-            let k = (t.k - k0).min(BLOCK);
-            for lane in 0..WIDE {
-                let tile = Tile {
-                    k: (k + WIDE - 1 - lane) / WIDE,
-                    a: t.a.wrapping_add(i * t.a_row + k0 + lane),
-                    a_row: t.a_row,
-                    a_col: WIDE,
-                    b: t.b.wrapping_add((k0 + lane) * t.b_row + j),
-                    b_row: WIDE * t.b_row,
-                    b_col: 1,
-                    tail: columns - (registers - 1) * kernels.lanes,
-                    padded: false,
-                    ahead: AHEAD,
-                    total: std::ptr::null(),
-                    total_row: 0,
-                    c: t.room.wrapping_add(lane * count * padded),
-                    c_row: padded,
-                    end: End::NOTHING,
-                };
-                // SAFETY: the contract; the kernel is the one for these rows and registers, and the
-                // lanes have room.
-                unsafe { kernel(&tile) };
-            }
-            let filled = if k.is_multiple_of(WIDE) { WIDE } else { k % WIDE };
-            for r in 0..count {
-                for v in (0..columns).step_by(S::LANES) {
-                    let at = t.room.wrapping_add(r * padded + v);
-                    // SAFETY: the contract; a row of lanes or totals is whole registers.
-                    unsafe {
-                        let lanes = std::array::from_fn(|l| {
-                            let x = S::load(at.wrapping_add(l * count * padded));
-                            // The last round is filled up with zeros, which make 0 of -0.
-                            if l < filled { x } else { x.add(S::zero()) }
-                        });
-                        let total = totals.wrapping_add(r * padded + v);
-                        let place = (i + r, j + v, (columns - v).min(S::LANES));
-                        finite &= end::<S>(t, place, k0, tree(lanes), total);
-                    }
-                }
-            }
-        }
-    }
-    finite
 }
