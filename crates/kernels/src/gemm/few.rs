@@ -221,22 +221,17 @@ impl Whole {
     }
 }
 
-/// A piece, with `P` registers for the lanes; `N1`, `N2`, `N4`: columns at once for one, two and up to
-/// four rows.
+/// Makes the lanes of some columns, for one to [`MOST`] rows.
+pub(super) type DotsFn = unsafe fn(&Dots);
+
+/// A piece, with `P` registers for the lanes. The functions for the lanes are apart: in one, what each of them
+/// works out before its loops would be worked out for all of them every time.
 ///
 /// # Safety
 /// The machine has the instruction set of `S`, `P * LANES` is [`WIDE`], all elements that [`Few`] describes can
 /// be read, those of C and of the room written.
 #[inline(always)]
-pub(super) unsafe fn few<
-    S: Simd,
-    const P: usize,
-    const N1: usize,
-    const N2: usize,
-    const N4: usize,
->(
-    t: &Few,
-) -> bool {
+pub(super) unsafe fn few<S: Simd, const P: usize>(t: &Few, dots_of: &[DotsFn; MOST]) -> bool {
     let mut finite = true;
     // SAFETY: the contract; columns and rows are inside of the piece.
     unsafe {
@@ -260,12 +255,7 @@ pub(super) unsafe fn few<
                     let a = t.a.wrapping_add(i * t.a_row + k0);
                     let to = lanes.as_mut_ptr().cast::<f32>();
                     let dots = Dots { a, a_row: t.a_row, b, b_col, k, columns, to };
-                    match count {
-                        1 => dots.all::<S, P, 1, N1>(),
-                        2 => dots.all::<S, P, 2, N2>(),
-                        3 => dots.all::<S, P, 3, N4>(),
-                        _ => dots.all::<S, P, 4, N4>(),
-                    }
+                    dots_of[(count - 1) % MOST](&dots);
                     for c in (columns..WIDE).flat_map(|c| (0..count).map(move |r| r * WIDE + c)) {
                         for h in 0..P {
                             S::zero().store(to.wrapping_add(c * WIDE + h * S::LANES));
@@ -301,7 +291,7 @@ unsafe fn gather(t: &Few, b: *const f32, columns: usize, k: usize) -> *const f32
 }
 
 /// Lanes of the sums of up to [`MOST`] rows and [`WIDE`] columns, over a block of k.
-struct Dots {
+pub(super) struct Dots {
     a: *const f32,
     a_row: usize,
     b: *const f32,
@@ -316,7 +306,7 @@ impl Dots {
     /// # Safety
     /// As for [`few`].
     #[inline(always)]
-    unsafe fn all<S: Simd, const P: usize, const MR: usize, const NR: usize>(&self) {
+    pub(super) unsafe fn all<S: Simd, const P: usize, const MR: usize, const NR: usize>(&self) {
         let mut j = 0;
         // SAFETY: the contract; these columns exist.
         unsafe {

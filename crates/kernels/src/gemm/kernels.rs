@@ -1,6 +1,6 @@
 //! The tables of kernels, one an instruction set, and the functions with `#[target_feature]`.
 
-use super::few::{Few, FewFn, few};
+use super::few::{Dots, DotsFn, Few, FewFn, few};
 use super::pack::{Pack, PackFn, panel, slivers};
 use super::simd::{Base, Simd};
 use super::tile::{Tile, TileFn, thin, tile};
@@ -115,23 +115,33 @@ pub(super) fn few_of(isa: Isa) -> FewFn {
 
 /// Registers for the lanes of a sum, and columns at once for one, two, and three or four rows.
 macro_rules! few {
-    ($name:ident, $simd:ty, $lanes:literal, $one:literal $two:literal $four:literal, $(#[$feature:meta])?) => {
+    ($name:ident, $dots:ident, $simd:ty, $lanes:literal, $one:literal $two:literal $four:literal, $(#[$feature:meta])?) => {
+        /// # Safety
+        /// See [`few`].
+        $(#[$feature])?
+        unsafe fn $dots<const MR: usize, const NR: usize>(dots: &Dots) {
+            // SAFETY: the same contract.
+            unsafe { dots.all::<$simd, $lanes, MR, NR>() }
+        }
         /// # Safety
         /// See [`few`].
         $(#[$feature])?
         unsafe fn $name(t: &Few) -> bool {
+            let dots: [DotsFn; 4] =
+                [$dots::<1, $one>, $dots::<2, $two>, $dots::<3, $four>, $dots::<4, $four>];
             // SAFETY: the same contract.
-            unsafe { few::<$simd, $lanes, $one, $two, $four>(t) }
+            unsafe { few::<$simd, $lanes>(t, &dots) }
         }
     };
 }
 
-few!(few_generic, Base, 4, 2 1 1,);
+few!(few_generic, dots_generic, Base, 4, 2 1 1,);
 #[cfg(target_arch = "x86_64")]
-few!(few_avx2, super::simd::Avx2, 2, 4 2 1, #[target_feature(enable = "avx2,fma")]);
+few!(few_avx2, dots_avx2, super::simd::Avx2, 2, 4 2 1, #[target_feature(enable = "avx2,fma")]);
 #[cfg(target_arch = "x86_64")]
 few!(
     few_avx512,
+    dots_avx512,
     super::simd::Avx512,
     1,
     4 4 4,

@@ -106,6 +106,29 @@ leveled!(
     => largest_body);
 #[inline(always)]
 fn largest_body<const FMA: bool, T: Real>(job: &Job, x: &[T], first: usize, out: &mut [T]) {
+    if job.pairs() {
+        let (n, width) = (job.channels, job.axes[2].size);
+        windows!(job, first, out, |image, at, to| {
+            let corner = 2 * (at[1] * width + at[2]);
+            let of = |place: usize| x.get(image + place * n..).and_then(|x| x.get(..n));
+            let four = [of(corner), of(corner + 1), of(corner + width), of(corner + width + 1)];
+            if let [Some(a), Some(b), Some(c), Some(d)] = four {
+                channels!(n, |at, N| {
+                    let mut best = lanes::<T, N>(a, at);
+                    for x in [b, c, d] {
+                        let v = lanes::<T, N>(x, at);
+                        for l in 0..N {
+                            // As `beats` chooses.
+                            let larger = if v[l] > best[l] { v[l] } else { best[l] };
+                            best[l] = if v[l].is_nan() { v[l] } else { larger };
+                        }
+                    }
+                    put(to, at, best);
+                });
+            }
+        });
+        return;
+    }
     windows!(job, first, out, |image, at, to| {
         let taps = Taps::new(job, at);
         let x = x.get(image..).unwrap_or_default();
