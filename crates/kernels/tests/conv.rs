@@ -374,3 +374,32 @@ fn padding_takes_part() {
     .unwrap();
     assert!(y[0].is_nan() && y[3] == f32::INFINITY, "{y:?}");
 }
+
+/// What fills up a pair is 0 times 0: an infinite number makes only what meets it infinite or NaN.
+#[test]
+fn nothing_else_becomes_infinite_in_bf16() {
+    for (channels, batch) in [(3, 3), (4, 2), (1, 1)] {
+        let g = flat([batch, channels, 20, 1], [6, 7], [3, 2], 1, 1, 1);
+        let g = Geometry { bf16: true, ..g };
+        let [x, w, y] = sizes(&g);
+        for pass in [Pass::Forward, Pass::Input, Pass::Weight] {
+            let (na, nb, n) = match pass {
+                Pass::Forward => (x, w, y),
+                Pass::Input => (y, w, x),
+                Pass::Weight => (x, y, w),
+            };
+            let (mut a, b) = (f32s(na, 1), f32s(nb, 2));
+            // In the last image, of the last channel.
+            a[na - 10] = f32::INFINITY;
+            let (want, _) = naive(&g, pass, &a, &b);
+            everywhere_in_bf16(|| {
+                let mut out = vec![7.0f32; n];
+                let end = Epilogue::default();
+                conv(pass, &g, Mem::read(&a), Mem::read(&b), &end, Mem::write(&mut out)).unwrap();
+                for (i, (&h, &w)) in out.iter().zip(&want).enumerate() {
+                    assert_eq!(h.is_finite(), w.is_finite(), "{pass:?} {g:?}: element {i}: {h}");
+                }
+            });
+        }
+    }
+}

@@ -6,7 +6,9 @@
 mod support;
 
 use gradus_core::{Precision, Tensor, seed, set_threads};
-use gradus_nn::{Adam, Dropout, Layer, Linear, Lstm, Module, Relu, seq};
+use gradus_nn::{
+    Adam, Conv2d, Dropout, Flatten, Layer, Linear, Lstm, MaxPool2d, Module, Relu, Unflatten, seq,
+};
 use gradus_train::{Epochs, Loss, Trainer, accuracy, model_sha256};
 use support::{parts, trainer};
 
@@ -49,6 +51,24 @@ fn trained_lstm(precision: Precision, from: u64) -> f64 {
     accuracy(&model, &test).unwrap()
 }
 
+/// As [`trained`], of a small convolutional network.
+fn trained_conv(precision: Precision, from: u64) -> f64 {
+    let (train, valid, test) = parts();
+    seed(from);
+    let model = seq![
+        Unflatten::new(1, [1, 8, 8]),
+        Conv2d::new(1, 8, 3).padding(1),
+        Relu,
+        MaxPool2d::new(2),
+        Conv2d::new(8, 16, 3).padding(1),
+        Relu,
+        Flatten,
+        Linear::new(256, 10)
+    ];
+    trainer(&model).seed(from).precision(precision).fit(&train, &valid, Epochs(4)).unwrap();
+    accuracy(&model, &test).unwrap()
+}
+
 #[test]
 fn quality_is_that_of_f32_within_the_noise_of_seeds() {
     alike(0.9, |precision, seed| trained(precision, seed).0);
@@ -58,6 +78,11 @@ fn quality_is_that_of_f32_within_the_noise_of_seeds() {
 fn quality_of_an_lstm_is_that_of_f32_within_the_noise_of_seeds() {
     // After so few epochs it is not as far as the other, in f32 either.
     alike(0.8, trained_lstm);
+}
+
+#[test]
+fn quality_of_convolutions_is_that_of_f32_within_the_noise_of_seeds() {
+    alike(0.9, trained_conv);
 }
 
 /// Five seeds in either precision; none is below `least` in bf16.
