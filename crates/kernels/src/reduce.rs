@@ -13,6 +13,7 @@ mod side;
 pub use arg::{ArgKind, argreduce};
 pub(crate) use bound::Bound;
 
+use crate::gemm::simd::prefetch;
 use crate::lanes::{
     CHUNK, Fold, LANES, Max, Min, Num, Pairwise, Prod, Stream, Sum, feed_four, fold_run,
     short_tree, tree,
@@ -599,6 +600,10 @@ fn add_flat_body<const FMA: bool, T: Num, F: Fold<T>>(lanes: &mut [T], at: usize
     }
 }
 
+/// Rows by which parts of rows are asked for in advance, and from how many bytes on.
+const AHEAD: usize = 4;
+const FAR: usize = 512 << 10;
+
 leveled!(
     /// Adds parts of rows, `stride` apart, to 16 rows of accumulators of width `w`.
     fn add_rows[T: Num, F: Fold<T>](lanes: &mut [T], w: usize, lane: usize, xs: &[T],
@@ -612,7 +617,15 @@ fn add_rows_body<const FMA: bool, T: Num, F: Fold<T>>(
     stride: usize,
 ) {
     let mut lane = lane;
+    let far = size_of_val(xs) > FAR;
     for row in xs.chunks(stride) {
+        if far {
+            // The machine's own prefetching ends with a page, which may be a row.
+            let later = row.as_ptr().wrapping_add(AHEAD * stride);
+            for i in (0..w).step_by(64 / size_of::<T>()) {
+                prefetch(later.wrapping_add(i).cast());
+            }
+        }
         for (a, &x) in lanes.iter_mut().skip(lane * w).zip(row.get(..w).unwrap_or_default()) {
             *a = F::join(*a, x);
         }

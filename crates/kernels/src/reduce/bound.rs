@@ -4,7 +4,7 @@ use super::geometry::Geometry;
 use super::{MOST, PIECE, ReduceKind, TILE, plain_operand, short_rows};
 use crate::bound::{At, Binder, Place, Table};
 use crate::lanes::{CHUNK, Fold, LANES, Max, Min, Num, Prod, Sum};
-use crate::levels::leveled;
+use crate::levels::{leveled, one_vector_a_turn};
 use crate::map::{self, Compiled};
 use crate::memory::Ty;
 use crate::scan;
@@ -163,7 +163,25 @@ fn whole_columns_body<const FMA: bool, T: Num, F: Fold<T>>(xs: &[T], width: usiz
     let used = (xs.len() / width.max(1)).min(LANES).next_power_of_two();
     for (tile, out) in out.chunks_mut(WIDTH).enumerate() {
         let mut lanes = [[F::IDENTITY; WIDTH]; LANES];
-        for (r, row) in xs.chunks_exact(width).enumerate() {
+        let mut blocks = xs.chunks_exact(LANES * width);
+        if out.len() == WIDTH {
+            // Sixteen rows a turn, so that the lanes stay in registers.
+            let mut sums = lanes;
+            for block in &mut blocks {
+                for (l, sums) in sums.iter_mut().enumerate() {
+                    let row = block.get(l * width + tile * WIDTH..).unwrap_or_default();
+                    if let Some(row) = row.first_chunk::<WIDTH>() {
+                        for (a, &x) in sums.iter_mut().zip(row) {
+                            *a = F::join(*a, x);
+                        }
+                    }
+                }
+                one_vector_a_turn();
+            }
+            lanes = sums;
+        }
+        let rest = if out.len() == WIDTH { blocks.remainder() } else { xs };
+        for (r, row) in rest.chunks_exact(width).enumerate() {
             let row = row.get(tile * WIDTH..).unwrap_or_default();
             let lane = &mut lanes[r % LANES];
             match row.first_chunk::<WIDTH>() {
