@@ -163,8 +163,9 @@ fn whole_columns_body<const FMA: bool, T: Num, F: Fold<T>>(xs: &[T], width: usiz
     let used = (xs.len() / width.max(1)).min(LANES).next_power_of_two();
     for (tile, out) in out.chunks_mut(WIDTH).enumerate() {
         let mut lanes = [[F::IDENTITY; WIDTH]; LANES];
-        let mut blocks = xs.chunks_exact(LANES * width);
-        if out.len() == WIDTH {
+        let mut rest = xs;
+        if out.len() == WIDTH && xs.len() >= LANES * width {
+            let mut blocks = xs.chunks_exact(LANES * width);
             // Sixteen rows a turn, so that the lanes stay in registers.
             let mut sums = lanes;
             for block in &mut blocks {
@@ -178,9 +179,8 @@ fn whole_columns_body<const FMA: bool, T: Num, F: Fold<T>>(xs: &[T], width: usiz
                 }
                 one_vector_a_turn();
             }
-            lanes = sums;
+            (lanes, rest) = (sums, blocks.remainder());
         }
-        let rest = if out.len() == WIDTH { blocks.remainder() } else { xs };
         for (r, row) in rest.chunks_exact(width).enumerate() {
             let row = row.get(tile * WIDTH..).unwrap_or_default();
             let lane = &mut lanes[r % LANES];
