@@ -14,8 +14,8 @@ CSV = os.path.join(HERE, "../data/tests/fixtures/breast_cancer.csv")
 BENCH = ["bench", "--json", "--threads", "1", "--window", "0.1", "--windows", "1", "--warmup", "0.1", "--workload"]
 # What is taken is used by two of these at least.
 RUNS = [BENCH + ["xor"], BENCH + ["mlp_tabular"], ["train", CSV, "--epochs", "1"], ["train", "digits", "--epochs", "1"]]
-# Functions of one name (a generic one has many) are taken if they have at most this many bytes for each that is used.
-FAMILY = 12_000
+# Functions of one name (a generic one has many) are taken together, with at most this many unused bytes for each that is used.
+UNUSED = 12_000
 
 
 def family(name):
@@ -64,10 +64,11 @@ def prefixes(name):
 
 def main():
     program = os.path.realpath(sys.argv[1])
-    bytes_of = collections.Counter()
+    bytes_of, size_of = collections.Counter(), {}
     for line in subprocess.run(["nm", "-S", program], check=True, capture_output=True, text=True).stdout.splitlines():
         part = line.split()
         if len(part) == 4 and part[2] in "tTwW":
+            size_of[part[3]] = int(part[1], 16)
             bytes_of[family(part[3])] += int(part[1], 16)
     runs, members = collections.defaultdict(set), collections.defaultdict(set)
     for number, words in enumerate(RUNS):
@@ -76,9 +77,9 @@ def main():
             members[family(name)].add(name)
     often = {}
     for name, of in runs.items():
-        for twin in levels(name) if len(of) > 1 else []:
-            if 0 < bytes_of[twin] <= FAMILY * len(members[name]):
-                often[twin] = tuple(sorted(of))
+        unused = bytes_of[name] - sum(size_of.get(member, 0) for member in members[name])
+        if len(of) > 1 and unused <= UNUSED * len(members[name]):
+            often |= {twin: tuple(sorted(of)) for twin in levels(name) if twin in bytes_of}
     # A module of which four fifths are used is named as a whole.
     whole, hot, groups = collections.Counter(), collections.Counter(), collections.defaultdict(collections.Counter)
     for name, size in bytes_of.items():
