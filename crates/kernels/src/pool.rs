@@ -2,8 +2,8 @@
 //!
 //! Workers start when the first job is worth a fork and stay. A caller works on its own job, so a
 //! job on `n` threads has `n - 1` workers; a thread that finds the pool busy (another thread's job,
-//! or a job inside a job) runs its job alone. How a job is cut never depends on the number of
-//! threads, so results do not either.
+//! or a job inside a job) runs its job alone. No cut that could change a bit depends on the number
+//! of threads, so results do not either.
 //!
 //! `GRADUS_THREADS=n` sets the number of threads; `GRADUS_SPLIT=all` forks whatever it costs, so
 //! that tests on small sizes run in many threads.
