@@ -21,7 +21,8 @@ import argparse, json, math, os, random, statistics, subprocess, sys, time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 WORKLOADS = ["mlp_mnist", "autoencoder", "cnn_mnist", "resnet20", "lstm_char", "gpt_mini", "mlp_tabular",
-             "xor", "mlp_tabular_loop", "xor_loop", "infer_mlp_mnist", "infer_cnn_mnist"]
+             "xor", "mlp_tabular_loop", "xor_loop", "infer_mlp_mnist", "infer_cnn_mnist",
+             "infer_mlp_mnist_captured", "infer_cnn_mnist_captured"]
 # Names, and the words that a program needs to be that peer.
 PEERS = {
     "torch": ["torch_bench.py"],
@@ -165,7 +166,7 @@ def run(a, name, workload, threads):
         command = [os.path.join(a.rust, PEERS[name][0])]
     else:
         command = [sys.executable, os.path.join(HERE, PEERS[name][0])] + PEERS[name][1:]
-    which = workload if name.startswith("gradus") else workload.removesuffix("_loop")
+    which = workload if name.startswith("gradus") else workload.removesuffix("_loop").removesuffix("_captured")
     command = pinned(a, threads) + command + ["--workload", which, "--threads", str(threads), "--window", str(a.window),
                                               "--windows", "1", "--warmup", str(a.warmup)]
     env = dict(os.environ, PEER_DATA=a.data, OMP_NUM_THREADS=str(threads), RAYON_NUM_THREADS=str(threads))

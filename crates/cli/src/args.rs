@@ -293,8 +293,9 @@ pub(crate) struct ExplainArgs {
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// mlp_mnist, mlp_tabular, xor, cnn_mnist, resnet20, lstm_char, gpt_mini, autoencoder,
-    /// mlp_tabular_loop, xor_loop (100 captured steps a call), infer_mlp_mnist, infer_cnn_mnist,
-    /// several with commas, or all; of any size: mlp:100-333-77-10@57 (layers @ batch),
+    /// mlp_tabular_loop, xor_loop (100 captured steps a call), infer_mlp_mnist, infer_cnn_mnist
+    /// (one sample; with _captured: recorded once, then replayed), several with commas, or all; of
+    /// any size: mlp:100-333-77-10@57 (layers @ batch),
     /// cnn:channels-side-kernel-c1-c2-classes@batch, lstm:tokens-embedding-hidden-time@batch,
     /// gpt:tokens-width-layers-heads-time@batch
     #[arg(long, default_value = "all", value_parser = workloads)]
@@ -407,7 +408,7 @@ pub(crate) fn nearest<'a>(
 }
 
 pub(crate) const ACTIVATIONS: [&str; 4] = ["relu", "gelu", "tanh", "sigmoid"];
-pub(crate) const WORKLOADS: [&str; 12] = [
+pub(crate) const WORKLOADS: [&str; 14] = [
     "mlp_mnist",
     "mlp_tabular",
     "xor",
@@ -420,6 +421,8 @@ pub(crate) const WORKLOADS: [&str; 12] = [
     "xor_loop",
     "infer_mlp_mnist",
     "infer_cnn_mnist",
+    "infer_mlp_mnist_captured",
+    "infer_cnn_mnist_captured",
 ];
 
 /// The optimizers that a run can name.

@@ -40,13 +40,12 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
         }
         gradus::seed(0);
         let measured = if name.starts_with("infer_") {
-            let model = work::layers(name)?;
-            let x = data.first()?;
+            let mut predict = work::prediction(name, data.first()?)?;
             if args.profile {
-                profile::run(args, name, || work::predict(&model, &x))?;
+                profile::run(args, name, predict)?;
                 continue;
             }
-            measure::infer(args, start, || work::predict(&model, &x))?
+            measure::infer(args, start, &mut predict)?
         } else {
             let mut training = match &workload.sized {
                 Some(sized) => sized.training(data)?,
@@ -88,7 +87,7 @@ fn human(name: &str, line: &Line) -> String {
     let memory = format!("{:.0} MB", get("peak_rss_mb"));
     if name.starts_with("infer_") {
         return format!(
-            "{name:16} {:8.2} us median, {:.2} at best, {:.2} p99   {memory}",
+            "{name:25} {:8.2} us median, {:.2} at best, {:.2} p99   {memory}",
             get("median_us"),
             get("min_us"),
             get("p99_us"),

@@ -22,7 +22,10 @@ pub(super) enum Data {
 impl Data {
     pub(super) fn load(name: &str, folder: Option<&Path>) -> Result<Data> {
         let real = |set| Data::Samples { set, made_up: false };
-        let base = name.trim_start_matches("infer_").trim_end_matches("_loop");
+        let base = name
+            .trim_start_matches("infer_")
+            .trim_end_matches("_loop")
+            .trim_end_matches("_captured");
         let data = match base {
             "mlp_tabular" => return tabular().map(real),
             "xor" => return gradus::data::xor().map(real),
@@ -42,7 +45,7 @@ impl Data {
             },
         };
         match data {
-            Data::Samples { set, made_up } if name.ends_with("cnn_mnist") => {
+            Data::Samples { set, made_up } if base == "cnn_mnist" => {
                 Ok(Data::Samples { set: set.reshape_samples([1, 28, 28])?, made_up })
             }
             data => Ok(data),
@@ -186,9 +189,18 @@ pub(super) fn layers(name: &str) -> Result<Sequential> {
     })
 }
 
-/// One prediction, computed.
-pub(super) fn predict(model: &Sequential, x: &Tensor) -> Result<()> {
-    model.predict(x).to_array().map(drop)
+/// What makes one prediction of a sample and reads it: recorded each time, or with `_captured` in the name
+/// once and then replayed, as JAX's jitted functions and ONNX Runtime's sessions.
+pub(super) fn prediction(name: &str, x: Tensor) -> Result<Box<dyn FnMut() -> Result<()>>> {
+    let model = layers(name.trim_end_matches("_captured"))?;
+    if !name.ends_with("_captured") {
+        return Ok(Box::new(move || model.predict(&x).to_array().map(drop)));
+    }
+    let mut replayed = gradus::capture(move |inputs: &[Tensor]| {
+        let [x] = inputs else { return Err(Error::internal("bench: not one input")) };
+        Ok(model.predict(x))
+    });
+    Ok(Box::new(move || replayed.run(&[&x])?.to_array().map(drop)))
 }
 
 /// A set that is gone through in contiguous batches, round and round.
