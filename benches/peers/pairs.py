@@ -129,10 +129,10 @@ def draw(bars, a):
                "jax-scan": "#94a3b8", "onnxruntime": "#b6c2d2", "burn": "#a8a29e", "candle": "#d6d3d1"}
     bars = [(w, {n: x for n, x in v.items() if n in names}) for w, v in bars]
     bars = [(w, shown(v)) for w, v in bars if len(v) > 1]
-    top, left, width = 64, 150, 470
+    top, left, width = 64, 150 if all(len(w) < 20 for w, _ in bars) else 215, 470
     reach = max(v["gradus"] / max(x for n, x in v.items() if n != "gradus") for _, v in bars)
     unit = width / max(reach, 1.0)
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="760" height="{top + sum(14 + 20 * len(v) for _, v in bars) + 16}" '
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + 610}" height="{top + sum(14 + 20 * len(v) for _, v in bars) + 16}" '
            'font-family="sans-serif" font-size="13"><rect width="100%" height="100%" fill="white"/>',
            '<text x="16" y="26" font-size="16" font-weight="bold" fill="#0f172a">Training steps a second, '
            f'{a.threads} thread, relative to the fastest peer</text>',
