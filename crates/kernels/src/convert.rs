@@ -90,11 +90,7 @@ fn bf16_to_f32(x: bf16) -> f32 {
 
 #[inline(always)]
 fn f32_to_bf16(x: f32) -> bf16 {
-    let bits = x.to_bits();
-    let odd = bits >> 16 & 1;
-    let rounded = bits.wrapping_add(0x7fff + odd) >> 16;
-    let nan = bits >> 16 | 0x40;
-    bf16::from_bits(if x.is_nan() { nan } else { rounded } as u16)
+    bf16::from_bits((crate::gemm::round::round(x) >> 16) as u16)
 }
 
 #[inline(always)]

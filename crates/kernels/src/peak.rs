@@ -7,7 +7,9 @@
 use std::time::{Duration, Instant};
 
 use crate::gemm::simd::{Base, Simd};
-use crate::isa::{Isa, active};
+#[cfg(target_arch = "x86_64")]
+use crate::isa::Isa;
+use crate::isa::active;
 use crate::memory::{KernelError, Storage, Ty};
 use crate::pool;
 

@@ -8,8 +8,8 @@
 
 use super::copy::{Pad, Turn};
 use super::tile::Kernels;
-use crate::gemm::bf16::round;
-use crate::levels::leveled;
+use crate::gemm::round::{Form, along, clear, neighbours};
+pub(super) use crate::gemm::round::{Rows, zip};
 
 /// What is done with numbers as they are copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,16 +42,7 @@ impl Kept {
 /// `n` numbers can be read and written there.
 pub(super) unsafe fn wide(at: *mut f32, n: usize) {
     // SAFETY: the contract.
-    rounded(unsafe { std::slice::from_raw_parts_mut(at, n) });
-}
-
-leveled!(fn rounded[](numbers: &mut [f32]) => rounded_body);
-#[inline(always)]
-fn rounded_body<const FMA: bool>(numbers: &mut [f32]) {
-    let _ = FMA;
-    for x in numbers {
-        *x = f32::from_bits(round(*x));
-    }
+    unsafe { along(Form::Wide, Rows::here(at, n)) };
 }
 
 /// Elements of scratch memory that [`pad`] needs for lines of so many elements.
@@ -127,25 +118,6 @@ pub(super) unsafe fn pad(kernels: &Kernels, p: &Pad, two: Two, near: *mut f32) {
     }
 }
 
-/// Rows of numbers that become rows of pairs.
-#[derive(Clone, Copy)]
-pub(super) struct Rows {
-    pub(super) from: *const f32,
-    pub(super) row: usize,
-    pub(super) count: usize,
-    /// Numbers in a row.
-    pub(super) width: usize,
-    pub(super) to: *mut f32,
-    pub(super) to_row: usize,
-}
-
-impl Rows {
-    /// Rows without gaps, as one row.
-    fn one(self) -> Rows {
-        Rows { count: self.count.min(1), width: self.width * self.count, ..self }
-    }
-}
-
 /// Packed weights to pairs, in place: blocks of rows, of which those of the same channel are `near` rows
 /// one after another; two neighbouring channels become one.
 ///
@@ -173,156 +145,3 @@ pub(super) unsafe fn weights(
         }
     }
 }
-
-#[cfg(target_arch = "x86_64")]
-pub(super) use x86::{clear, neighbours, zip};
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use super::Rows;
-    use core::arch::x86_64::*;
-    use std::mem::transmute;
-
-    /// The first `n` lanes, at most all.
-    #[inline(always)]
-    fn first(n: usize) -> __mmask16 {
-        ((1u32 << n.min(16)) - 1) as __mmask16
-    }
-
-    /// `n` zeros.
-    ///
-    /// # Safety
-    /// There is room, and the machine has the instructions.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    pub(in super::super) unsafe fn clear(to: *mut f32, n: usize) {
-        for i in (0..n).step_by(16) {
-            // SAFETY: lanes outside of the mask are not touched.
-            unsafe {
-                _mm512_mask_storeu_ps(to.wrapping_add(i), first(n - i), _mm512_setzero_ps());
-            }
-        }
-    }
-
-    /// Neighbours in a row become pairs, the last of an odd number with 0.
-    ///
-    /// # Safety
-    /// The rows can be read and written, and the machine has the instructions.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    pub(in super::super) unsafe fn neighbours(l: &Rows) {
-        for r in 0..l.count {
-            let from = l.from.wrapping_add(r * l.row);
-            let to = l.to.wrapping_add(r * l.to_row);
-            let whole = l.width - l.width % 32;
-            // SAFETY: lanes outside of the masks are not touched; the types have the same bits.
-            unsafe {
-                for i in (0..whole).step_by(32) {
-                    let a = _mm512_loadu_ps(from.wrapping_add(i));
-                    let b = _mm512_loadu_ps(from.wrapping_add(i + 16));
-                    let x: __m512i = transmute(_mm512_cvtne2ps_pbh(b, a));
-                    _mm512_storeu_epi32(to.wrapping_add(i / 2).cast(), x);
-                }
-                let left = l.width - whole;
-                if left > 0 {
-                    let from = from.wrapping_add(whole);
-                    let a = _mm512_maskz_loadu_ps(first(left), from);
-                    let rest = first(left.saturating_sub(16));
-                    let b = _mm512_maskz_loadu_ps(rest, from.wrapping_add(16));
-                    let x: __m512i = transmute(_mm512_cvtne2ps_pbh(b, a));
-                    let to = to.wrapping_add(whole / 2).cast();
-                    _mm512_mask_storeu_epi32(to, first(left.div_ceil(2)), x);
-                }
-            }
-        }
-    }
-
-    /// For each pair of lanes, where they are in two registers of bf16 one after the other.
-    static BESIDE: [u16; 32] = {
-        let mut at = [0; 32];
-        let mut i = 0;
-        while i < 16 {
-            (at[2 * i], at[2 * i + 1]) = (i as u16, 16 + i as u16);
-            i += 1;
-        }
-        at
-    };
-
-    /// Numbers at the same place of rows that start at `high` become pairs with those of the rows; with
-    /// 0 where it is null. Rows of the copy are `wide` elements, with zeros behind the numbers.
-    ///
-    /// # Safety
-    /// The rows can be read and written, and the machine has the instructions.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    pub(in super::super) unsafe fn zip(l: &Rows, high: *const f32, wide: usize) {
-        // SAFETY: the table is as large.
-        let beside = unsafe { _mm512_loadu_epi16(BESIDE.as_ptr().cast()) };
-        let both = !high.is_null();
-        let high = if both { high } else { l.from };
-        for r in 0..l.count {
-            let low = l.from.wrapping_add(r * l.row);
-            let high = high.wrapping_add(r * l.row);
-            let to = l.to.wrapping_add(r * l.to_row);
-            let mut i = 0;
-            // SAFETY: lanes outside of the masks are not touched; the types have the same bits.
-            unsafe {
-                while i < wide {
-                    let lanes = first(l.width.saturating_sub(i));
-                    let a = _mm512_maskz_loadu_ps(lanes, low.wrapping_add(i));
-                    let seen = if both { lanes } else { 0 };
-                    let b = _mm512_maskz_loadu_ps(seen, high.wrapping_add(i));
-                    let x: __m512i = transmute(_mm512_cvtne2ps_pbh(b, a));
-                    let x = _mm512_permutexvar_epi16(beside, x);
-                    _mm512_mask_storeu_epi32(to.wrapping_add(i).cast(), first(wide - i), x);
-                    i += 16;
-                }
-            }
-        }
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-mod plain {
-    //! Never called: no such machine has the instruction.
-    use super::Rows;
-    use crate::gemm::bf16::pair;
-
-    /// # Safety
-    /// As on x86-64.
-    pub(in super::super) unsafe fn clear(to: *mut f32, n: usize) {
-        // SAFETY: the contract.
-        unsafe { to.write_bytes(0, n) };
-    }
-
-    /// # Safety
-    /// As on x86-64.
-    pub(in super::super) unsafe fn neighbours(l: &Rows) {
-        for r in 0..l.count {
-            let (from, to) = (l.from.wrapping_add(r * l.row), l.to.wrapping_add(r * l.to_row));
-            for i in 0..l.width.div_ceil(2) {
-                // SAFETY: the contract.
-                unsafe {
-                    let high = if 2 * i + 1 < l.width { *from.add(2 * i + 1) } else { 0.0 };
-                    *to.add(i) = f32::from_bits(pair(*from.add(2 * i), high));
-                }
-            }
-        }
-    }
-
-    /// # Safety
-    /// As on x86-64.
-    pub(in super::super) unsafe fn zip(l: &Rows, high: *const f32, wide: usize) {
-        for r in 0..l.count {
-            let (from, to) = (l.from.wrapping_add(r * l.row), l.to.wrapping_add(r * l.to_row));
-            for i in 0..wide {
-                // SAFETY: the contract.
-                unsafe {
-                    let low = if i < l.width { *from.add(i) } else { 0.0 };
-                    let both = i < l.width && !high.is_null();
-                    let high = if both { *high.wrapping_add(r * l.row + i) } else { 0.0 };
-                    *to.add(i) = f32::from_bits(pair(low, high));
-                }
-            }
-        }
-    }
-}
-#[cfg(not(target_arch = "x86_64"))]
-pub(super) use plain::{clear, neighbours, zip};

@@ -5,9 +5,8 @@
 //! rounded and stay f32.
 
 use super::driver::{self, Job};
-use super::kernels;
 use super::pack::{ROUNDED, with_scratch};
-use crate::levels::leveled;
+use super::round::{Form, Rows, across, along};
 use crate::memory::Shared;
 use crate::pool::{self, PiecePanicked};
 
@@ -37,8 +36,9 @@ struct Placed {
 /// # Safety
 /// As for [`driver::run`], but for the instruction set.
 pub(super) unsafe fn run(job: &Job<'_>) -> Result<bool, PiecePanicked> {
-    let pairs = crate::isa::bf16_pairs() && job.k >= FEW[0] && job.n >= FEW[1] && job.m >= FEW[2];
-    let k = if pairs { job.k.div_ceil(2) } else { job.k };
+    let many = job.k >= FEW[0] && job.n >= FEW[1] && job.m >= FEW[2];
+    let form = if many { Form::of(true) } else { Form::Wide };
+    let k = form.kept(job.k);
     let a_size = (job.m * k).next_multiple_of(16);
     let b_size = (k * job.n).next_multiple_of(16);
     with_scratch(&ROUNDED, a_size + b_size, |scratch| {
@@ -61,7 +61,7 @@ pub(super) unsafe fn run(job: &Job<'_>) -> Result<bool, PiecePanicked> {
             };
             let (to_a, to_b) = (scratch, scratch.wrapping_add(a_size));
             // SAFETY: the contract; both have room.
-            let (at_a, at_b) = unsafe { (rounded(a, pairs, to_a)?, rounded(b, pairs, to_b)?) };
+            let (at_a, at_b) = unsafe { (rounded(a, form, to_a)?, rounded(b, form, to_b)?) };
             let one = Job {
                 m: job.m,
                 k,
@@ -80,15 +80,8 @@ pub(super) unsafe fn run(job: &Job<'_>) -> Result<bool, PiecePanicked> {
                 c_batch: 0,
                 end: job.end,
             };
-            #[cfg(target_arch = "x86_64")]
-            if pairs {
-                // SAFETY: the contract, and the machine has the instructions for pairs.
-                finite &= unsafe { driver::run(&kernels::PAIRS, &one) }?;
-                continue;
-            }
-            let kernels = kernels::of(crate::isa::active(), job.m, job.n);
-            // SAFETY: the contract, and the level is one that this machine has.
-            finite &= unsafe { driver::run(kernels, &one) }?;
+            // SAFETY: the contract, and the machine has the instructions of the form's kernels.
+            finite &= unsafe { driver::run(form.kernels(job.m, job.n), &one) }?;
         }
         Ok(finite)
     })
@@ -98,8 +91,8 @@ pub(super) unsafe fn run(job: &Job<'_>) -> Result<bool, PiecePanicked> {
 ///
 /// # Safety
 /// The operand can be read; `to` has room for `count` times `k` elements (or pairs).
-unsafe fn rounded(side: Side, pairs: bool, to: *mut f32) -> Result<Placed, PiecePanicked> {
-    let kept = if pairs { side.k.div_ceil(2) } else { side.k };
+unsafe fn rounded(side: Side, form: Form, to: *mut f32) -> Result<Placed, PiecePanicked> {
+    let kept = form.kept(side.k);
     // Rows of memory are steps of k where rows of the operand lie side by side.
     let sideways = side.across == 1 && side.step != 1;
     let lines = if sideways { kept } else { side.count };
@@ -110,8 +103,23 @@ unsafe fn rounded(side: Side, pairs: bool, to: *mut f32) -> Result<Placed, Piece
     let shared = unsafe { Shared::new((side, to)) };
     pool::run(lines.div_ceil(together), cost, &|piece| {
         let &(side, to) = shared.get();
-        for line in piece * together..lines.min((piece + 1) * together) {
-            line_of(&side, pairs, sideways, line, to.wrapping_add(line * length));
+        let first = piece * together;
+        let count = together.min(lines - first);
+        let to = to.wrapping_add(first * length);
+        // SAFETY: the contract; the form is that of the machine, or wide.
+        unsafe {
+            if sideways {
+                let step = if form == Form::Pairs { 2 } else { 1 };
+                let from = side.src.wrapping_add(step * first * side.step);
+                let count = (step * count).min(side.k - step * first);
+                let width = side.count;
+                across(form, Rows { from, row: side.step, count, width, to, to_row: length });
+            } else {
+                let from = side.src.wrapping_add(first * side.across);
+                let row = side.across;
+                let rows = Rows { from, row, count, width: side.k, to, to_row: length };
+                if side.step == 1 { along(form, rows) } else { apart(form, rows, side.step) }
+            }
         }
     })?;
     Ok(if sideways {
@@ -121,87 +129,25 @@ unsafe fn rounded(side: Side, pairs: bool, to: *mut f32) -> Result<Placed, Piece
     })
 }
 
-leveled!(fn line_of[](side: &Side, pairs: bool, sideways: bool, line: usize, to: *mut f32) => line_body);
-/// One line of a rounded operand. Called only by [`rounded`], whose caller vouches for the pointers.
-#[inline(always)]
-fn line_body<const FMA: bool>(side: &Side, pairs: bool, sideways: bool, line: usize, to: *mut f32) {
-    let _ = FMA;
-    let &Side { src, count, k, across, step } = side;
-    // SAFETY: element (i, k) of the operand is at i * across + k * step, and the line has room.
-    unsafe {
-        let to = to.cast::<u32>();
-        match (pairs, sideways) {
-            (true, true) => {
-                let low = src.wrapping_add(2 * line * step);
-                if 2 * line + 1 < k {
-                    let high = low.wrapping_add(step);
-                    for i in 0..count {
-                        *to.add(i) = pair(*low.add(i), *high.add(i));
-                    }
-                } else {
-                    for i in 0..count {
-                        *to.add(i) = pair(*low.add(i), 0.0);
-                    }
-                }
+/// [`along`] rows whose numbers are `step` apart: some of them at a time are brought together.
+///
+/// # Safety
+/// As for [`along`].
+unsafe fn apart(form: Form, rows: Rows, step: usize) {
+    let mut near = [0.0; 64];
+    for r in 0..rows.count {
+        let from = rows.from.wrapping_add(r * rows.row);
+        let to = rows.to.wrapping_add(r * rows.to_row);
+        for first in (0..rows.width).step_by(near.len()) {
+            let width = near.len().min(rows.width - first);
+            for (i, x) in near.iter_mut().take(width).enumerate() {
+                // SAFETY: the contract.
+                *x = unsafe { *from.add((first + i) * step) };
             }
-            (true, false) => {
-                let row = src.wrapping_add(line * across);
-                if step == 1 {
-                    for i in 0..k / 2 {
-                        *to.add(i) = pair(*row.add(2 * i), *row.add(2 * i + 1));
-                    }
-                } else {
-                    for i in 0..k / 2 {
-                        *to.add(i) = pair(*row.add(2 * i * step), *row.add((2 * i + 1) * step));
-                    }
-                }
-                if k % 2 == 1 {
-                    *to.add(k / 2) = pair(*row.add((k - 1) * step), 0.0);
-                }
-            }
-            (false, true) => {
-                let row = src.wrapping_add(line * step);
-                for i in 0..count {
-                    *to.add(i) = round(*row.add(i));
-                }
-            }
-            (false, false) => {
-                let row = src.wrapping_add(line * across);
-                for i in 0..k {
-                    *to.add(i) = round(*row.add(i * step));
-                }
-            }
+            let to = to.wrapping_add(form.kept(first));
+            let from = near.as_ptr();
+            // SAFETY: the contract.
+            unsafe { along(form, Rows { from, width, count: 1, to, ..rows }) };
         }
-    }
-}
-
-/// The bits of the nearest bf16 in the upper half, ties to even; NaN stays NaN.
-#[inline(always)]
-pub(crate) fn round(x: f32) -> u32 {
-    let bits = x.to_bits();
-    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) & 0xffff_0000;
-    if bits & 0x7fff_ffff > 0x7f80_0000 { bits & 0xffff_0000 | 0x0040_0000 } else { rounded }
-}
-
-/// Two bf16: the first in the lower half.
-#[inline(always)]
-pub(crate) fn pair(first: f32, second: f32) -> u32 {
-    round(first) >> 16 | round(second)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rounding_is_to_the_nearest_and_keeps_what_is_no_number() {
-        let to = |x: f32| f32::from_bits(round(x));
-        assert_eq!(to(1.0), 1.0);
-        assert_eq!(to(1.0 + 1.0 / 256.0), 1.0, "a tie goes to even");
-        assert_eq!(to(1.0 + 3.0 / 256.0), 1.0 + 4.0 / 256.0);
-        assert_eq!(to(f32::MAX), f32::INFINITY);
-        assert_eq!(to(f32::NEG_INFINITY), f32::NEG_INFINITY);
-        assert!(to(f32::NAN).is_nan() && to(f32::from_bits(0x7f80_0001)).is_nan());
-        assert_eq!(pair(1.0, 2.0), 0x4000_3f80);
     }
 }

@@ -8,7 +8,7 @@
 use super::driver::KB;
 use super::kernels::Kernels;
 use super::pack::Pack;
-use super::round::{Form, Lines, across, along};
+use super::round::{Form, Rows, across, along};
 use super::tile::{End, Tile};
 
 /// Steps of k that a block may have.
@@ -72,9 +72,9 @@ impl Blocks {
         if self.form == Form::Full {
             return Left { at, row, col: 1 };
         }
-        let lines = Lines { from: at, row, count: m, width: k, to, to_row };
+        let rows = Rows { from: at, row, count: m, width: k, to, to_row };
         // SAFETY: the caller's promise.
-        unsafe { along(self.form, lines) };
+        unsafe { along(self.form, rows) };
         Left { at: to, row: to_row, col: 1 }
     }
 
@@ -84,9 +84,9 @@ impl Blocks {
     /// The rows can be read and written.
     pub(crate) unsafe fn turned(&self, at: *mut f32, row: usize, (m, k): (usize, usize)) -> Left {
         if self.form != Form::Full {
-            let lines = Lines { from: at, row, count: k, width: m, to: at, to_row: row };
+            let rows = Rows { from: at, row, count: k, width: m, to: at, to_row: row };
             // SAFETY: the caller's promise.
-            unsafe { across(self.form, lines) };
+            unsafe { across(self.form, rows) };
         }
         Left { at, row: 1, col: row }
     }
@@ -122,7 +122,7 @@ impl Blocks {
             let pairs = self.form.kept(k);
             for first in (0..n).step_by(width.max(1)) {
                 let count = width.min(n - first);
-                let lines = Lines {
+                let rows = Rows {
                     from: from.wrapping_add(first),
                     row: step,
                     count: k,
@@ -131,15 +131,15 @@ impl Blocks {
                     to_row: count.next_multiple_of(self.kernels.lanes),
                 };
                 // SAFETY: the caller's promise.
-                unsafe { across(self.form, lines) };
+                unsafe { across(self.form, rows) };
             }
             return Panels { at: to, k: pairs, n };
         }
         if self.form != Form::Full {
             let to_row = self.form.kept(k);
-            let lines = Lines { from, row: apart, count: n, width: k, to: copy, to_row };
+            let rows = Rows { from, row: apart, count: n, width: k, to: copy, to_row };
             // SAFETY: the caller's promise.
-            unsafe { along(self.form, lines) };
+            unsafe { along(self.form, rows) };
             (from, k, apart) = (copy.cast_const(), to_row, to_row);
         }
         for first in (0..n).step_by(width.max(1)) {

@@ -102,7 +102,7 @@ impl Simd for Plain {
 }
 
 #[cfg(target_arch = "aarch64")]
-pub(super) use neon::Neon;
+pub(crate) use neon::Neon;
 
 #[cfg(target_arch = "aarch64")]
 mod neon {
@@ -111,7 +111,7 @@ mod neon {
 
     /// Four lanes, NEON: what every aarch64 machine has.
     #[derive(Clone, Copy)]
-    pub(in super::super) struct Neon(float32x4_t);
+    pub(crate) struct Neon(float32x4_t);
 
     impl Neon {
         #[inline(always)]

@@ -1,10 +1,9 @@
 //! Rows rounded to bf16, for kernels that keep the operands of their products in the cache.
 //!
-//! A rounded number either stays f32, or two neighbours in k share a 32-bit element, as the machine's
-//! instruction for pairs reads them. Numbers below the smallest normal one are 0 in pairs, since that
-//! instruction takes them for 0.
+//! A rounded number either stays f32, or two numbers share a 32-bit element, as the machine's instruction
+//! for pairs reads them. Numbers below the smallest normal one are 0 in pairs, since that instruction
+//! takes them for 0.
 
-use super::bf16::round;
 #[cfg(target_arch = "x86_64")]
 use super::kernels::PAIRS;
 use super::kernels::{self, Kernels};
@@ -48,7 +47,7 @@ impl Form {
 
 /// Rows to round, and where they go.
 #[derive(Clone, Copy)]
-pub(crate) struct Lines {
+pub(crate) struct Rows {
     pub(crate) from: *const f32,
     pub(crate) row: usize,
     pub(crate) count: usize,
@@ -58,17 +57,28 @@ pub(crate) struct Lines {
     pub(crate) to_row: usize,
 }
 
+impl Rows {
+    /// `n` numbers that are rounded where they are.
+    pub(crate) fn here(at: *mut f32, n: usize) -> Rows {
+        Rows { from: at, row: n, count: 1, width: n, to: at, to_row: n }
+    }
+
+    /// Rows without gaps, as one row.
+    pub(crate) fn one(self) -> Rows {
+        Rows { count: self.count.min(1), width: self.width * self.count, ..self }
+    }
+}
+
 /// Rounds rows; neighbours in a row become pairs, the last of an odd number with 0.
 ///
 /// # Safety
 /// The rows can be read, and as many of [`Form::kept`] elements be written; the form is that of
-/// [`Form::of`].
-pub(crate) unsafe fn along(form: Form, lines: Lines) {
+/// [`Form::of`], or not of pairs.
+pub(crate) unsafe fn along(form: Form, rows: Rows) {
     match form {
-        #[cfg(target_arch = "x86_64")]
         // SAFETY: the contract; the machine has the instructions where there are pairs.
-        Form::Pairs => unsafe { x86::along(&lines) },
-        _ => wide(lines),
+        Form::Pairs => unsafe { neighbours(&rows) },
+        _ => wide(rows),
     }
 }
 
@@ -77,57 +87,106 @@ pub(crate) unsafe fn along(form: Form, lines: Lines) {
 ///
 /// # Safety
 /// The rows can be read, and [`Form::kept`] rows of as many elements be written; the form is that of
-/// [`Form::of`].
-pub(crate) unsafe fn across(form: Form, lines: Lines) {
-    match form {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the contract; the machine has the instructions where there are pairs.
-        Form::Pairs => unsafe { x86::across(&lines) },
-        _ => wide(lines),
+/// [`Form::of`], or not of pairs.
+pub(crate) unsafe fn across(form: Form, rows: Rows) {
+    if form != Form::Pairs {
+        return wide(rows);
+    }
+    let two = Rows { row: 2 * rows.row, count: rows.count / 2, ..rows };
+    // SAFETY: the contract; the machine has the instructions where there are pairs.
+    unsafe { zip(&two, rows.from.wrapping_add(rows.row), rows.width) };
+    if !rows.count.is_multiple_of(2) {
+        let from = rows.from.wrapping_add(two.count * two.row);
+        let to = rows.to.wrapping_add(two.count * rows.to_row);
+        // SAFETY: as above.
+        unsafe { zip(&Rows { from, to, count: 1, ..two }, std::ptr::null(), rows.width) };
     }
 }
 
-leveled!(fn wide[](lines: Lines) => wide_body);
+leveled!(fn wide[](rows: Rows) => wide_body);
 /// Called only by functions whose callers vouch for the pointers.
 #[inline(always)]
-fn wide_body<const FMA: bool>(l: Lines) {
+fn wide_body<const FMA: bool>(l: Rows) {
     let _ = FMA;
     for r in 0..l.count {
         let (from, to) = (l.from.wrapping_add(r * l.row), l.to.wrapping_add(r * l.to_row));
-        for i in 0..l.width {
-            // SAFETY: the contract of `along` and `across`.
-            unsafe { *to.add(i) = f32::from_bits(round(*from.add(i))) };
+        // SAFETY: the contract of `along` and `across`. A loop over one slice needs no check whether
+        // two of them overlap.
+        let numbers = unsafe {
+            if from != to {
+                std::ptr::copy(from, to, l.width);
+            }
+            std::slice::from_raw_parts_mut(to, l.width)
+        };
+        for x in numbers {
+            *x = f32::from_bits(round(*x));
         }
     }
 }
 
+/// The bits of the nearest bf16 in the upper half, ties to even; NaN stays NaN.
+#[inline(always)]
+pub(crate) fn round(x: f32) -> u32 {
+    let bits = x.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) & 0xffff_0000;
+    if bits & 0x7fff_ffff > 0x7f80_0000 { bits & 0xffff_0000 | 0x0040_0000 } else { rounded }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{clear, neighbours, zip};
+
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::Lines;
+    use super::Rows;
     use core::arch::x86_64::*;
     use std::mem::transmute;
 
     /// The first `n` lanes, at most all.
+    #[inline(always)]
     fn first(n: usize) -> __mmask16 {
         ((1u32 << n.min(16)) - 1) as __mmask16
     }
 
+    /// `n` zeros.
+    ///
     /// # Safety
-    /// As for [`super::along`]; the machine has the instructions.
+    /// There is room, and the machine has the instructions.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    pub(super) unsafe fn along(l: &Lines) {
+    pub(crate) unsafe fn clear(to: *mut f32, n: usize) {
+        for i in (0..n).step_by(16) {
+            // SAFETY: lanes outside of the mask are not touched.
+            unsafe {
+                _mm512_mask_storeu_ps(to.wrapping_add(i), first(n - i), _mm512_setzero_ps());
+            }
+        }
+    }
+
+    /// Neighbours in a row become pairs, the last of an odd number with 0.
+    ///
+    /// # Safety
+    /// The rows can be read and written, and the machine has the instructions.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    pub(crate) unsafe fn neighbours(l: &Rows) {
         for r in 0..l.count {
             let from = l.from.wrapping_add(r * l.row);
             let to = l.to.wrapping_add(r * l.to_row);
-            for i in (0..l.width).step_by(32) {
-                let left = l.width - i;
-                // SAFETY: lanes outside of the masks are not touched; the types have the same bits.
-                unsafe {
-                    let a = _mm512_maskz_loadu_ps(first(left), from.wrapping_add(i));
-                    let rest = first(left.saturating_sub(16));
-                    let b = _mm512_maskz_loadu_ps(rest, from.wrapping_add(i + 16));
+            let whole = l.width - l.width % 32;
+            // SAFETY: lanes outside of the masks are not touched; the types have the same bits.
+            unsafe {
+                for i in (0..whole).step_by(32) {
+                    let a = _mm512_loadu_ps(from.wrapping_add(i));
+                    let b = _mm512_loadu_ps(from.wrapping_add(i + 16));
                     let x: __m512i = transmute(_mm512_cvtne2ps_pbh(b, a));
-                    let to = to.wrapping_add(i / 2).cast::<i32>();
+                    _mm512_storeu_epi32(to.wrapping_add(i / 2).cast(), x);
+                }
+                let left = l.width - whole;
+                if left > 0 {
+                    let from = from.wrapping_add(whole);
+                    let a = _mm512_maskz_loadu_ps(first(left), from);
+                    let rest = first(left.saturating_sub(16));
+                    let b = _mm512_maskz_loadu_ps(rest, from.wrapping_add(16));
+                    let x: __m512i = transmute(_mm512_cvtne2ps_pbh(b, a));
+                    let to = to.wrapping_add(whole / 2).cast();
                     _mm512_mask_storeu_epi32(to, first(left.div_ceil(2)), x);
                 }
             }
@@ -145,37 +204,107 @@ mod x86 {
         at
     };
 
+    /// Numbers at the same place of rows that start at `high` become pairs with those of the rows; with
+    /// 0 where it is null. Rows of the copy are `wide` elements, with zeros behind the numbers.
+    ///
     /// # Safety
-    /// As for [`super::across`]; the machine has the instructions.
+    /// The rows can be read and written, and the machine has the instructions.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    pub(super) unsafe fn across(l: &Lines) {
+    pub(crate) unsafe fn zip(l: &Rows, high: *const f32, wide: usize) {
         // SAFETY: the table is as large.
         let beside = unsafe { _mm512_loadu_epi16(BESIDE.as_ptr().cast()) };
-        for r in 0..l.count.div_ceil(2) {
-            let low = l.from.wrapping_add(2 * r * l.row);
-            let high = low.wrapping_add(l.row);
+        let both = !high.is_null();
+        let high = if both { high } else { l.from };
+        for r in 0..l.count {
+            let low = l.from.wrapping_add(r * l.row);
+            let high = high.wrapping_add(r * l.row);
             let to = l.to.wrapping_add(r * l.to_row);
-            let both = 2 * r + 1 < l.count;
-            for i in (0..l.width).step_by(16) {
-                let lanes = first(l.width - i);
-                // SAFETY: lanes outside of the masks are not touched; the types have the same bits.
-                unsafe {
+            let mut i = 0;
+            // SAFETY: lanes outside of the masks are not touched; the types have the same bits.
+            unsafe {
+                while i < wide {
+                    let lanes = first(l.width.saturating_sub(i));
                     let a = _mm512_maskz_loadu_ps(lanes, low.wrapping_add(i));
                     let seen = if both { lanes } else { 0 };
                     let b = _mm512_maskz_loadu_ps(seen, high.wrapping_add(i));
                     let x: __m512i = transmute(_mm512_cvtne2ps_pbh(b, a));
                     let x = _mm512_permutexvar_epi16(beside, x);
-                    _mm512_mask_storeu_epi32(to.wrapping_add(i).cast(), lanes, x);
+                    _mm512_mask_storeu_epi32(to.wrapping_add(i).cast(), first(wide - i), x);
+                    i += 16;
                 }
             }
         }
     }
 }
 
+/// Two bf16: the first in the lower half.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+pub(crate) fn pair(first: f32, second: f32) -> u32 {
+    round(first) >> 16 | round(second)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+mod plain {
+    //! Never called: no such machine has the instruction.
+    use super::{Rows, pair};
+
+    /// # Safety
+    /// As on x86-64.
+    pub(crate) unsafe fn clear(to: *mut f32, n: usize) {
+        // SAFETY: the contract.
+        unsafe { to.write_bytes(0, n) };
+    }
+
+    /// # Safety
+    /// As on x86-64.
+    pub(crate) unsafe fn neighbours(l: &Rows) {
+        for r in 0..l.count {
+            let (from, to) = (l.from.wrapping_add(r * l.row), l.to.wrapping_add(r * l.to_row));
+            for i in 0..l.width.div_ceil(2) {
+                // SAFETY: the contract.
+                unsafe {
+                    let high = if 2 * i + 1 < l.width { *from.add(2 * i + 1) } else { 0.0 };
+                    *to.add(i) = f32::from_bits(pair(*from.add(2 * i), high));
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// As on x86-64.
+    pub(crate) unsafe fn zip(l: &Rows, high: *const f32, wide: usize) {
+        for r in 0..l.count {
+            let (from, to) = (l.from.wrapping_add(r * l.row), l.to.wrapping_add(r * l.to_row));
+            for i in 0..wide {
+                // SAFETY: the contract.
+                unsafe {
+                    let low = if i < l.width { *from.add(i) } else { 0.0 };
+                    let both = i < l.width && !high.is_null();
+                    let high = if both { *high.wrapping_add(r * l.row + i) } else { 0.0 };
+                    *to.add(i) = f32::from_bits(pair(low, high));
+                }
+            }
+        }
+    }
+}
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) use plain::{clear, neighbours, zip};
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gemm::bf16::pair;
+
+    #[test]
+    fn rounding_is_to_the_nearest_and_keeps_what_is_no_number() {
+        let to = |x: f32| f32::from_bits(round(x));
+        assert_eq!(to(1.0), 1.0);
+        assert_eq!(to(1.0 + 1.0 / 256.0), 1.0, "a tie goes to even");
+        assert_eq!(to(1.0 + 3.0 / 256.0), 1.0 + 4.0 / 256.0);
+        assert_eq!(to(f32::MAX), f32::INFINITY);
+        assert_eq!(to(f32::NEG_INFINITY), f32::NEG_INFINITY);
+        assert!(to(f32::NAN).is_nan() && to(f32::from_bits(0x7f80_0001)).is_nan());
+        assert_eq!(pair(1.0, 2.0), 0x4000_3f80);
+    }
 
     /// Rows of every length, with ties, infinities and NaN, as rounded one by one.
     #[test]
@@ -197,7 +326,7 @@ mod tests {
                     if r < count && i < width { from[r * row + i] } else { 0.0 }
                 };
                 let mut to = vec![0.25f32; (count + 1) * row];
-                let lines = Lines {
+                let rows = Rows {
                     from: from.as_ptr(),
                     row,
                     count,
@@ -206,7 +335,7 @@ mod tests {
                     to_row: row,
                 };
                 // SAFETY: both are as large.
-                unsafe { along(form, lines) };
+                unsafe { along(form, rows) };
                 for r in 0..count {
                     for i in 0..form.kept(width) {
                         let want = match form {
@@ -219,7 +348,7 @@ mod tests {
                 }
                 to.fill(0.25);
                 // SAFETY: as above.
-                unsafe { across(form, Lines { to: to.as_mut_ptr(), ..lines }) };
+                unsafe { across(form, Rows { to: to.as_mut_ptr(), ..rows }) };
                 for r in 0..form.kept(count) {
                     for i in 0..width {
                         let want = match form {
@@ -235,16 +364,10 @@ mod tests {
         }
         let nan = [f32::NAN; 2];
         let mut to = [0.0f32; 2];
-        let lines = Lines {
-            from: nan.as_ptr(),
-            row: 2,
-            count: 1,
-            width: 2,
-            to: to.as_mut_ptr(),
-            to_row: 2,
-        };
+        let rows =
+            Rows { from: nan.as_ptr(), row: 2, count: 1, width: 2, to: to.as_mut_ptr(), to_row: 2 };
         // SAFETY: both are as large.
-        unsafe { along(Form::of(true), lines) };
+        unsafe { along(Form::of(true), rows) };
         assert!(to[0].is_nan());
     }
 }

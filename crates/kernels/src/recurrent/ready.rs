@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::parts::Part;
 use super::{Cell, Walk, parts};
 use crate::gemm::pack::{ROUNDED, with_scratch};
-use crate::gemm::round::{Form, Lines, across, along};
+use crate::gemm::round::{Form, Rows, across, along};
 use crate::memory::{KernelError, Mem, Ty};
 
 /// What both passes are given.
@@ -110,12 +110,12 @@ unsafe fn pack(walk: Walk, form: Form, back: bool, from: *const f32, to: *mut f3
         for gate in 0..gates {
             let from = from.wrapping_add(gate * n * n);
             let to = rounded.wrapping_add(gate * n * half);
-            let lines = Lines { from, row: n, count: n, width: n, to, to_row: n };
+            let rows = Rows { from, row: n, count: n, width: n, to, to_row: n };
             // SAFETY: the contract, and the scratch memory has room.
             unsafe {
                 match back {
-                    true => across(form, lines),
-                    false => along(form, Lines { to_row: half, ..lines }),
+                    true => across(form, rows),
+                    false => along(form, Rows { to_row: half, ..rows }),
                 }
             }
         }
@@ -153,7 +153,7 @@ impl Rounded {
         let (from, to) =
             (from.wrapping_add(first * row), self.of(i).wrapping_add(first * self.row()));
         for gate in 0..self.gates {
-            let lines = Lines {
+            let rows = Rows {
                 from: from.wrapping_add(gate * self.hidden + unit),
                 row,
                 count: part.samples.len(),
@@ -163,7 +163,7 @@ impl Rounded {
                 to_row: self.row(),
             };
             // SAFETY: the contract; the copy has room for all samples.
-            unsafe { along(self.form, lines) };
+            unsafe { along(self.form, rows) };
         }
     }
 }
