@@ -451,9 +451,9 @@ impl Field {
         }
     }
 
-    /// Distance of two neighbours along the last axis, where the kernel reads.
-    pub(super) fn step(&self) -> usize {
-        self.strides[2]
+    /// Distances along the axes, where the kernel reads.
+    pub(super) fn strides(&self) -> [usize; 3] {
+        self.strides
     }
 
     /// The offsets of the taps in `runs`: as [`Field::taps`], but the elements of a line of the window

@@ -50,6 +50,7 @@ mod pairs;
 mod products;
 mod tile;
 mod weight;
+mod winograd;
 
 use crate::gemm::Activation;
 use crate::gemm::round::Form;

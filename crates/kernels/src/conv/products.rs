@@ -4,6 +4,7 @@ use super::copy::{Ahead, Turn};
 use super::data::{Axis, EACH, Field, Images, Room, Spread, Unit, part};
 use super::pairs::{self, Kept};
 use super::tile::{self, BLOCK, Kernels, MOST_ROWS, OWN, RUN, SHARED, Tile, with_scratch};
+use super::winograd;
 use super::{End, Geometry, volume};
 use crate::gemm::round::Form;
 use crate::isa;
@@ -97,24 +98,8 @@ pub(super) unsafe fn forward(
     let data = Images::new(g.last, g.inputs, g.x);
     let width = if spread.is_some() { outs } else { channels };
     let window = volume(g.kernel);
-    let runs = runs(spread.is_some(), outs, &axes);
-    let product = Product {
-        kernels,
-        runs,
-        field: Field::new(x, data, g.batch, width, axes, spread, kept),
-        each: spread.is_some(),
-        groups,
-        window,
-        channels,
-        kept,
-        outs,
-        out: y,
-        result: Images::new(g.last, g.outputs, g.y),
-        start: [0; 3],
-        step: [1; 3],
-        end,
-        work: g.work(),
-    };
+    let tiles = winograd::fits(g, g.y);
+    let runs = !tiles && runs(spread.is_some(), outs, &axes);
     // The weights of an output are a row: of each channel the window. They become columns: of each
     // element of the window the channels.
     let pack = |group: usize, first: usize, count: usize, width: usize, dst: *mut f32| {
@@ -145,6 +130,33 @@ pub(super) unsafe fn forward(
                 }
             }
         }
+    };
+    let result = Images::new(g.last, g.outputs, g.y);
+    if tiles {
+        let first = axes.map(|a: Axis| a.first);
+        let (src, batch, out, work) = (x, g.batch, y, g.work());
+        let flip = false;
+        let product =
+            winograd::Product { kernels, src, data, batch, first, flip, out, result, end, work };
+        // SAFETY: the contract.
+        return unsafe { product.run(&pack) };
+    }
+    let product = Product {
+        kernels,
+        runs,
+        field: Field::new(x, data, g.batch, width, axes, spread, kept),
+        each: spread.is_some(),
+        groups,
+        window,
+        channels,
+        kept,
+        outs,
+        out: y,
+        result,
+        start: [0; 3],
+        step: [1; 3],
+        end,
+        work: g.work(),
     };
     // SAFETY: the contract.
     unsafe { product.run(&pack) }
@@ -215,24 +227,8 @@ unsafe fn residue(
     let kernels = tile::of(isa::active(), kept == Kept::Channels);
     let data = Images::new(g.last, g.outputs, g.y);
     let width = if spread.is_some() { outs } else { channels };
-    let runs = runs(spread.is_some(), outs, &axes);
-    let product = Product {
-        kernels,
-        runs,
-        field: Field::new(dy, data, g.batch, width, axes, spread, kept),
-        each: spread.is_some(),
-        groups,
-        window,
-        channels,
-        kept,
-        outs,
-        out: dx,
-        result: Images::new(g.last, g.inputs, g.x),
-        start,
-        step: g.stride,
-        end,
-        work: g.work() / phases,
-    };
+    let tiles = winograd::fits(g, g.x);
+    let runs = !tiles && runs(spread.is_some(), outs, &axes);
     let all = volume(g.kernel);
     // The element of the kernel that is a tap.
     let element = |tap: usize| {
@@ -240,7 +236,7 @@ unsafe fn residue(
         let k: [usize; 3] = std::array::from_fn(|i| first[i] + j[i] * every[i]);
         (k[0] * g.kernel[1] + k[1]) * g.kernel[2] + k[2]
     };
-    let each = product.each;
+    let each = spread.is_some();
     let pack = |group: usize, from: usize, count: usize, width: usize, dst: *mut f32| {
         if each {
             // A lane's channels are those of its group.
@@ -288,13 +284,41 @@ unsafe fn residue(
             }
         }
     };
+    let result = Images::new(g.last, g.inputs, g.x);
+    if tiles {
+        // The window's last element meets the first of the data.
+        let first = std::array::from_fn(|i| axes[i].first - (g.kernel[i] - 1) as isize);
+        let (src, batch, out, work) = (dy, g.batch, dx, g.work());
+        let flip = true;
+        let product =
+            winograd::Product { kernels, src, data, batch, first, flip, out, result, end, work };
+        // SAFETY: the contract.
+        return unsafe { product.run(&pack) };
+    }
+    let product = Product {
+        kernels,
+        runs,
+        field: Field::new(dy, data, g.batch, width, axes, spread, kept),
+        each: spread.is_some(),
+        groups,
+        window,
+        channels,
+        kept,
+        outs,
+        out: dx,
+        result,
+        start,
+        step: g.stride,
+        end,
+        work: g.work() / phases,
+    };
     // SAFETY: the contract.
     unsafe { product.run(&pack) }
 }
 
 /// Packs the weights of a group for some channels of the result: first channel, how many, elements
 /// a row of the copy, and where to.
-type PackWeights<'a> = &'a dyn Fn(usize, usize, usize, usize, *mut f32);
+pub(super) type PackWeights<'a> = &'a dyn Fn(usize, usize, usize, usize, *mut f32);
 
 /// What all pieces read.
 #[derive(Clone, Copy)]
@@ -481,7 +505,7 @@ impl Product<'_> {
                         rows: p.lists.rows.wrapping_add(place),
                         taps: p.lists.taps.wrapping_add(tap),
                         count: taps,
-                        step: self.field.step(),
+                        step: self.field.strides()[2],
                         b: b.wrapping_add(tap * width),
                         b_row: width,
                         c: if direct { to } else { p.here },

@@ -66,6 +66,10 @@ impl Simd for Plain {
         Plain(std::array::from_fn(|i| self.0[i] + o.0[i]))
     }
     #[inline(always)]
+    unsafe fn sub(self, o: Self) -> Self {
+        Plain(std::array::from_fn(|i| self.0[i] - o.0[i]))
+    }
+    #[inline(always)]
     unsafe fn fma(self, b: Self, c: Self) -> Self {
         Plain(std::array::from_fn(|i| plain_fma(self.0[i], b.0[i], c.0[i])))
     }
@@ -172,6 +176,11 @@ mod neon {
         unsafe fn add(self, o: Self) -> Self {
             // SAFETY: as in `splat`.
             Neon(unsafe { vaddq_f32(self.0, o.0) })
+        }
+        #[inline(always)]
+        unsafe fn sub(self, o: Self) -> Self {
+            // SAFETY: as in `splat`.
+            Neon(unsafe { vsubq_f32(self.0, o.0) })
         }
         #[inline(always)]
         unsafe fn fma(self, b: Self, c: Self) -> Self {

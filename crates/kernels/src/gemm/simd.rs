@@ -27,6 +27,7 @@ pub(crate) trait Simd: Copy {
     unsafe fn store(self, p: *mut f32);
     unsafe fn store_mask(self, p: *mut f32, m: Self::Mask);
     unsafe fn add(self, o: Self) -> Self;
+    unsafe fn sub(self, o: Self) -> Self;
     /// `self * b + c`, rounded once where the instruction set has it.
     unsafe fn fma(self, b: Self, c: Self) -> Self;
     /// A step of a product: `self * b + c`, or for registers of pairs the sum of two products and `c`.
@@ -133,6 +134,11 @@ mod x86 {
         unsafe fn add(self, o: Self) -> Self {
             // SAFETY: as in `zero`.
             Sse2(unsafe { _mm_add_ps(self.0, o.0) })
+        }
+        #[inline(always)]
+        unsafe fn sub(self, o: Self) -> Self {
+            // SAFETY: as in `zero`.
+            Sse2(unsafe { _mm_sub_ps(self.0, o.0) })
         }
         #[inline(always)]
         unsafe fn fma(self, b: Self, c: Self) -> Self {
@@ -273,6 +279,11 @@ mod x86 {
             Self(unsafe { Avx512(self.0).add(Avx512(o.0)) }.0)
         }
         #[inline(always)]
+        unsafe fn sub(self, o: Self) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { Avx512(self.0).sub(Avx512(o.0)) }.0)
+        }
+        #[inline(always)]
         unsafe fn fma(self, b: Self, c: Self) -> Self {
             // SAFETY: see above.
             Self(unsafe { Avx512(self.0).fma(Avx512(b.0), Avx512(c.0)) }.0)
@@ -362,6 +373,11 @@ mod x86 {
         unsafe fn add(self, o: Self) -> Self {
             // SAFETY: as in `zero`.
             Avx512(unsafe { _mm512_add_ps(self.0, o.0) })
+        }
+        #[inline(always)]
+        unsafe fn sub(self, o: Self) -> Self {
+            // SAFETY: as in `zero`.
+            Avx512(unsafe { _mm512_sub_ps(self.0, o.0) })
         }
         #[inline(always)]
         unsafe fn fma(self, b: Self, c: Self) -> Self {
@@ -516,6 +532,11 @@ mod x86 {
         unsafe fn add(self, o: Self) -> Self {
             // SAFETY: as in `mask`.
             Avx2(unsafe { _mm256_add_ps(self.0, o.0) })
+        }
+        #[inline(always)]
+        unsafe fn sub(self, o: Self) -> Self {
+            // SAFETY: as in `mask`.
+            Avx2(unsafe { _mm256_sub_ps(self.0, o.0) })
         }
         #[inline(always)]
         unsafe fn fma(self, b: Self, c: Self) -> Self {
