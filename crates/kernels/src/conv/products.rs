@@ -4,8 +4,7 @@ use super::copy::{Ahead, Turn};
 use super::data::{Axis, EACH, Field, Images, Room, Spread, Unit, part};
 use super::pairs::{self, Kept};
 use super::tile::{self, BLOCK, Kernels, MOST_ROWS, OWN, RUN, SHARED, Tile, with_scratch};
-use super::winograd;
-use super::{End, Geometry, volume};
+use super::{End, Geometry, volume, winograd};
 use crate::gemm::round::Form;
 use crate::isa;
 use crate::memory::Shared;
@@ -133,7 +132,7 @@ pub(super) unsafe fn forward(
     };
     let result = Images::new(g.last, g.outputs, g.y);
     if tiles {
-        let first = axes.map(|a: Axis| a.first);
+        let first = axes.map(|a| a.first);
         let (src, batch, out, work) = (x, g.batch, y, g.work());
         let flip = false;
         let product =

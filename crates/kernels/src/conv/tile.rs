@@ -3,7 +3,6 @@
 #![allow(clippy::needless_range_loop)] // rows and registers are indices into several arrays
 
 use super::copy::{Ahead, Pad, Turn, add, pad, turn};
-use super::winograd::{self, Transforms};
 use crate::gemm::pack::{Pack, PackFn, panel};
 use crate::gemm::simd::{Base, Simd};
 use crate::isa::Isa;
@@ -196,7 +195,6 @@ pub(super) struct Kernels {
     pub(super) add: unsafe fn(*mut f32, *const f32, usize),
     pub(super) pad: unsafe fn(&Pad),
     pub(super) panel: PackFn,
-    pub(super) winograd: Transforms,
     /// Multiply-adds a nanosecond, roughly.
     pub(super) speed: u64,
 }
@@ -340,27 +338,6 @@ macro_rules! kernels {
                 unsafe { pad::<$simd>(p) }
             }
             /// # Safety
-            /// See [`winograd::weights`].
-            $(#[$feature])?
-            pub(super) unsafe fn weights(t: &winograd::Weights) {
-                // SAFETY: the same contract.
-                unsafe { winograd::weights::<$simd>(t) }
-            }
-            /// # Safety
-            /// See [`winograd::data`].
-            $(#[$feature])?
-            pub(super) unsafe fn data(t: &winograd::Data) {
-                // SAFETY: the same contract.
-                unsafe { winograd::data::<$simd>(t) }
-            }
-            /// # Safety
-            /// See [`winograd::results`].
-            $(#[$feature])?
-            pub(super) unsafe fn results(t: &winograd::Results) {
-                // SAFETY: the same contract.
-                unsafe { winograd::results::<$simd>(t) }
-            }
-            /// # Safety
             /// See [`panel`].
             $(#[$feature])?
             pub(super) unsafe fn packed(p: &Pack) {
@@ -405,11 +382,6 @@ macro_rules! table {
             add: $module::added,
             pad: $module::padded,
             panel: $module::packed,
-            winograd: Transforms {
-                weights: $module::weights,
-                data: $module::data,
-                results: $module::results,
-            },
             speed: $speed,
         }
     };

@@ -1,0 +1,99 @@
+//! Windows of 3 x 3 with 16 instead of 36 multiplications for four places: F(2 x 2, 3 x 3) of Lavin
+//! and Gray, "Fast algorithms for convolutional neural networks" (2016), after Winograd.
+//!
+//! Places are cut into tiles of 2 x 2, which meet 4 x 4 elements `d` of the data. With
+//!
+//! ```text
+//!         1  0 -1  0            1    0    0
+//! B^T  =  0  1  1  0     G  =  1/2  1/2  1/2     A^T  =  1  1  1  0
+//!         0 -1  1  0           1/2 -1/2  1/2             0  1 -1 -1
+//!         0  1  0 -1            0    0    1
+//! ```
+//!
+//! a tile is `A^T [(G g G^T) * (B^T d B)] A`, where `*` multiplies element by element and sums over
+//! channels: 16 products of matrices, `[tiles, channels] [channels, outputs]`. Its gradient for the
+//! window is `G^T [(B^T d B) * (A e A^T)] G` with the cotangent `e` of the tile, and `*` sums over
+//! tiles: the same 16 products of other sides.
+//!
+//! | file | what it has |
+//! |---|---|
+//! | `pass` | forward, and the gradient for the input: the same with the window turned around |
+//! | `weight` | the gradient for the weight |
+//! | `transform` | the four matrices, applied to registers of channels |
+//! | `product` | the 16 products, and what an instruction set has |
+//!
+//! **Error.** Sums and differences of neighbours are rounded, so the error of an element is relative to
+//! the sizes of all elements that its tile meets, not of the nine that it depends on alone. An element
+//! that is not finite makes all four places of each tile that meets it NaN.
+//!
+//! **Bits.** Tiles lie on a grid that starts at place 0. A sum over channels is a chain of fused
+//! multiply-adds in blocks of 512; over tiles, one in groups that the shape fixes, and the groups are
+//! added in order. Nothing depends on the instruction set, threads or the layout.
+
+mod pass;
+mod product;
+mod transform;
+mod weight;
+
+pub(super) use pass::Product;
+pub(super) use weight::weight;
+
+use super::Geometry;
+use super::data::Axis;
+
+/// Elements of a side of what a tile meets, and of all of it.
+const SIDE: usize = 4;
+const POINTS: usize = SIDE * SIDE;
+
+/// Elements of the window.
+const WINDOW: usize = 9;
+
+/// Places of a side of a tile.
+const STEP: usize = 2;
+
+/// Channels of either side from which transforms cost less than they save.
+const MANY: usize = 16;
+
+/// Transformed data has so many channels of a tile side by side, then those of the next tile.
+const BLOCK: usize = 16;
+
+/// Added to what lies between two points, so that they do not meet in the cache.
+const APART: usize = 16;
+
+/// Whether a pass with so many places along the axes (of the result, or of the cotangent) is computed
+/// this way. From the sizes of an image alone: neither the batch nor the machine changes the bits of an
+/// image.
+pub(super) fn fits(g: &Geometry, places: [usize; 3]) -> bool {
+    let [_, h, w] = places;
+    let plain = g.kernel == [1, 3, 3]
+        && g.stride == [1; 3]
+        && g.dilation == [1; 3]
+        && g.groups == 1
+        && g.x[0] == 1
+        && g.y[0] == 1
+        && g.before[0] == 0
+        && !g.bf16;
+    let tiles = h.div_ceil(STEP) * w.div_ceil(STEP);
+    // At edges tiles compute places that nobody wants.
+    plain && g.inputs.min(g.outputs) >= MANY && tiles * POINTS * 3 <= h * w * WINDOW * 2
+}
+
+/// Tiles as places of a window of 4: the axes of data whose element `first` the window's first element
+/// meets at place 0.
+fn tiles(places: [usize; 3], first: [isize; 3]) -> [Axis; 3] {
+    std::array::from_fn(|i| match i {
+        0 => Axis { places: 1, step: 1, taps: 1, first: first[0], delta: 1 },
+        _ => Axis {
+            places: places[i].div_ceil(STEP),
+            step: STEP,
+            taps: SIDE,
+            first: first[i],
+            delta: 1,
+        },
+    })
+}
+
+/// The blocks of so many channels.
+fn blocks(channels: usize) -> usize {
+    channels.div_ceil(BLOCK)
+}
