@@ -39,7 +39,7 @@ pub(super) use pass::Product;
 pub(super) use weight::weight;
 
 use super::Geometry;
-use super::data::Axis;
+use super::data::{Axis, Unit};
 
 /// Elements of a side of what a tile meets, and of all of it.
 const SIDE: usize = 4;
@@ -90,6 +90,30 @@ fn tiles(places: [usize; 3], first: [isize; 3]) -> [Axis; 3] {
             first: first[i],
             delta: 1,
         },
+    })
+}
+
+/// Distance of two points of groups of `T` tiles, each so many elements.
+const fn points<const T: usize>(each: usize) -> usize {
+    T * each + APART
+}
+
+/// Some tiles of a unit side by side.
+struct Run {
+    /// Number of the first, in the unit and in the group.
+    tile: usize,
+    at: usize,
+    count: usize,
+}
+
+/// The tiles of a group, line by line.
+fn runs(unit: &Unit, first: usize, count: usize) -> impl Iterator<Item = Run> {
+    let (line, mut at) = (unit.line, 0);
+    std::iter::from_fn(move || {
+        let tile = first + at;
+        let run = Run { tile, at, count: (line - tile % line).min(count - at) };
+        at += run.count;
+        (run.count > 0).then_some(run)
     })
 }
 

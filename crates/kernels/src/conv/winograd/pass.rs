@@ -2,7 +2,7 @@
 
 use super::product::{self, Multiply};
 use super::transform::{Data, Results, Weights};
-use super::{APART, BLOCK, POINTS, STEP, WINDOW, blocks, tiles};
+use super::{APART, BLOCK, POINTS, STEP, WINDOW, blocks, points, runs, tiles};
 use crate::conv::End;
 use crate::conv::copy::{Ahead, Turn};
 use crate::conv::data::{Field, Images, Room, Unit, part};
@@ -14,7 +14,7 @@ use crate::memory::Shared;
 use crate::pool::{self, PiecePanicked};
 
 /// Tiles that are transformed and multiplied together: a multiple of what every product has.
-const TOGETHER: usize = 24;
+pub(super) const TOGETHER: usize = 24;
 
 /// Channels in one chain of multiply-adds. Part of the definition of the result.
 const CHAIN: usize = 512;
@@ -92,11 +92,6 @@ impl Product<'_> {
         Panel { vectors, first, lanes, outs, weights, plane: lanes * channels + APART }
     }
 
-    /// Distance of two points of transformed data.
-    fn plane(&self) -> usize {
-        blocks(self.data.channels) * BLOCK * TOGETHER + APART
-    }
-
     /// `pack` makes rows of a panel: elements of the window, channels.
     ///
     /// # Safety
@@ -108,15 +103,15 @@ impl Product<'_> {
         let field = Field::new(src, data, self.batch, channels, axes, None, Kept::Full);
         let panels = self.panels();
         // The first panel is the widest.
-        let width = self.panel(0).lanes;
+        let (width, lanes) = (self.panel(0).lanes, self.kernels.lanes);
         let mut room = Room::new();
         let all = self.registers() * self.kernels.lanes * channels;
         let weights_at = room.elements((all + panels * APART) * POINTS);
         let tiles_at = room.offsets(field.most_places());
         let mut own = Room::new();
         let copy_at = own.elements(field.copy_len());
-        let points_at = own.elements(POINTS * self.plane());
-        let sums_at = own.elements(POINTS * (TOGETHER * width + APART));
+        let points_at = own.elements(blocks(channels) * POINTS * points::<TOGETHER>(BLOCK));
+        let sums_at = own.elements(width / lanes * POINTS * points::<TOGETHER>(lanes));
         let here_at = own.elements(STEP * STEP * TOGETHER * width);
         let sides = product::of(isa::active());
         with_scratch(&SHARED, room.len(), |scratch| {
@@ -186,33 +181,32 @@ impl Product<'_> {
         let nothing = (self.out.cast_const(), 0);
         let mut ahead = Ahead::new([p.field.region(p.next), nothing], groups * panels * POINTS);
         let [_, line, place] = p.field.strides();
-        let (block, plane) = (TOGETHER * BLOCK, self.plane());
         for (first, count) in (0..groups).map(|i| part(tiles, groups, i)) {
-            let data = Data {
-                from: p.data,
-                tiles: p.lists.tiles.wrapping_add(first),
-                count,
-                line,
-                place,
-                channels,
-                to: p.points,
-                block,
-                plane,
-            };
-            // SAFETY: the contract.
-            unsafe { (p.sides.data)(&data) };
+            for run in runs(&p.unit, first, count) {
+                // SAFETY: the contract.
+                unsafe {
+                    (p.sides.data[0])(&Data {
+                        from: p.data.wrapping_add(*p.lists.tiles.wrapping_add(run.tile)),
+                        count: run.count,
+                        line,
+                        place,
+                        channels,
+                        to: p.points.wrapping_add(run.at * BLOCK),
+                    });
+                }
+            }
             for panel in (0..panels).map(|i| self.panel(i)) {
-                let sums = TOGETHER * panel.lanes + APART;
                 for point in 0..POINTS {
                     ahead.step();
                     let weights = p.lists.weights.wrapping_add(panel.weights + point * panel.plane);
                     for channel in (0..channels).step_by(CHAIN) {
                         let t = Multiply {
-                            a: p.points.wrapping_add(point * plane + channel / BLOCK * block),
-                            block,
+                            a: p.points.wrapping_add(
+                                (channel / BLOCK * POINTS + point) * points::<TOGETHER>(BLOCK),
+                            ),
                             count: (channels - channel).min(CHAIN),
                             b: weights.wrapping_add(channel * panel.lanes),
-                            c: p.sums.wrapping_add(point * sums),
+                            c: p.sums.wrapping_add(point * points::<TOGETHER>(self.kernels.lanes)),
                             add: channel > 0,
                         };
                         // SAFETY: the contract; there is room for all tiles of a group.
@@ -234,22 +228,17 @@ impl Product<'_> {
         let [_, down, right] = self.result.strides();
         let (axis, start, _) = p.field.band(&p.unit);
         let apart = self.result.channel();
-        let mut at = 0;
-        while at < count {
-            let tile = first + at;
-            let (image, inside) = (tile / p.unit.each, tile % p.unit.each);
+        for run in runs(&p.unit, first, count) {
+            let (image, inside) = (run.tile / p.unit.each, run.tile % p.unit.each);
             let (mut y, mut x) = (inside / p.unit.line, inside % p.unit.line);
-            let some = (p.unit.line - x).min(count - at);
             *(if axis == 2 { &mut x } else { &mut y }) += start;
             let (y, x) = (y * STEP, x * STEP);
-            let (lines, places) = (STEP.min(h - y), (some * STEP).min(w - x));
+            let (lines, places) = (STEP.min(h - y), (run.count * STEP).min(w - x));
             let to = (p.unit.image + image) * self.result.image() + y * down + x * right;
             let to = self.out.wrapping_add(to + panel.first * apart);
             let bias = self.end.bias;
             let results = Results {
-                from: p.sums.wrapping_add(at * panel.lanes),
-                row: panel.lanes,
-                plane: TOGETHER * panel.lanes + APART,
+                from: p.sums.wrapping_add(run.at * self.kernels.lanes),
                 to,
                 line: down,
                 place: right,
@@ -278,7 +267,6 @@ impl Product<'_> {
                     }
                 }
             }
-            at += some;
         }
     }
 }

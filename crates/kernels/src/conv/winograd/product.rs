@@ -2,8 +2,8 @@
 
 #![allow(clippy::needless_range_loop)] // rows and registers are indices into several arrays
 
-use super::BLOCK;
 use super::transform::{self, Cotangents, Data, Gradient, Results, Weights};
+use super::{BLOCK, POINTS, pass, points, weight};
 use crate::gemm::simd::{Base, Simd};
 use crate::isa::Isa;
 
@@ -17,27 +17,31 @@ const PAIRS: usize = 12;
 /// channels by channels of the cotangent, summed over tiles ([`channels`]).
 #[derive(Clone, Copy)]
 pub(super) struct Multiply {
-    /// Transformed data from the first row on, its blocks so far apart.
+    /// Transformed data of a point, from the first row on.
     pub(super) a: *const f32,
-    pub(super) block: usize,
     /// Steps of the sum.
     pub(super) count: usize,
-    /// A row of registers for each step, side by side.
+    /// For each step a row of registers.
     pub(super) b: *const f32,
     pub(super) c: *mut f32,
     /// Add to what C holds.
     pub(super) add: bool,
 }
 
-/// Adds what C holds if so asked, and stores.
+/// Adds what C holds if so asked, and stores: rows and registers so far apart.
 ///
 /// # Safety
-/// The machine has the instruction set of `S`; C has so many rows of registers.
+/// The machine has the instruction set of `S`; C has so many.
 #[inline(always)]
-unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(t: &Multiply, mut acc: [[S; NV]; MR]) {
+unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
+    t: &Multiply,
+    mut acc: [[S; NV]; MR],
+    row: usize,
+    register: usize,
+) {
     for r in 0..MR {
         for v in 0..NV {
-            let c = t.c.wrapping_add((r * NV + v) * S::LANES);
+            let c = t.c.wrapping_add(r * row + v * register);
             // SAFETY: the contract above.
             unsafe {
                 if t.add {
@@ -49,7 +53,8 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(t: &Multiply, mut ac
     }
 }
 
-/// `MR` tiles: all distances of a block are known here, so no address is computed in the sum.
+/// `MR` tiles of groups of [`pass::TOGETHER`]; registers of B side by side, of C in planes of their own.
+/// All distances are known here, so the sum computes no address.
 ///
 /// # Safety
 /// The machine has the instruction set of `S`; A has `MR` tiles of `count` channels, B `count` rows and C
@@ -76,13 +81,14 @@ unsafe fn tiles<S: Simd, const MR: usize, const NV: usize>(t: &Multiply) {
                 b = b.wrapping_add(NV * S::LANES);
             }
             left -= here;
-            block = block.wrapping_add(t.block);
+            block = block.wrapping_add(POINTS * points::<{ pass::TOGETHER }>(BLOCK));
         }
-        finish(t, acc);
+        finish(t, acc, S::LANES, POINTS * points::<{ pass::TOGETHER }>(S::LANES));
     }
 }
 
-/// `MR` channels of one block.
+/// `MR` channels of one block, of groups of [`weight::TOGETHER`]; registers of B in planes of their own, of
+/// C side by side.
 ///
 /// # Safety
 /// The machine has the instruction set of `S`; A has `MR` channels of `count` tiles, B `count` rows and C
@@ -91,10 +97,11 @@ unsafe fn tiles<S: Simd, const MR: usize, const NV: usize>(t: &Multiply) {
 unsafe fn channels<S: Simd, const MR: usize, const NV: usize>(t: &Multiply) {
     // SAFETY: the contract above.
     unsafe {
+        let apart = POINTS * points::<{ weight::TOGETHER }>(S::LANES);
         let mut acc = [[S::zero(); NV]; MR];
         let (mut a, mut b) = (t.a, t.b);
         for _ in 0..t.count {
-            let bv: [S; NV] = std::array::from_fn(|v| S::load(b.wrapping_add(v * S::LANES)));
+            let bv: [S; NV] = std::array::from_fn(|v| S::load(b.wrapping_add(v * apart)));
             for r in 0..MR {
                 let x = S::splat(*a.wrapping_add(r));
                 for v in 0..NV {
@@ -102,9 +109,9 @@ unsafe fn channels<S: Simd, const MR: usize, const NV: usize>(t: &Multiply) {
                 }
             }
             a = a.wrapping_add(BLOCK);
-            b = b.wrapping_add(NV * S::LANES);
+            b = b.wrapping_add(S::LANES);
         }
-        finish(t, acc);
+        finish(t, acc, NV * S::LANES, S::LANES);
     }
 }
 
@@ -113,7 +120,8 @@ type MultiplyFn = unsafe fn(&Multiply);
 /// What an instruction set has.
 pub(super) struct Kernels {
     pub(super) weights: unsafe fn(&Weights),
-    pub(super) data: unsafe fn(&Data),
+    /// For the passes of `pass`, and for the gradient of the weight.
+    pub(super) data: [unsafe fn(&Data); 2],
     pub(super) cotangents: unsafe fn(&Cotangents),
     pub(super) gradient: unsafe fn(&Gradient),
     pub(super) results: unsafe fn(&Results),
@@ -136,7 +144,7 @@ impl Kernels {
         let parts = count.div_ceil(self.most[v]).max(1);
         let pairs = count.div_ceil(parts).div_ceil(2).clamp(1, PAIRS);
         for i in 0..parts {
-            let (a, c) = (i * pairs * 2 * BLOCK, i * pairs * 2 * vectors * self.lanes);
+            let (a, c) = (i * pairs * 2 * BLOCK, i * pairs * 2 * self.lanes);
             let t = Multiply { a: t.a.wrapping_add(a), c: t.c.wrapping_add(c), ..*t };
             // SAFETY: the contract; the kernel is the one for these sizes.
             unsafe { self.tiles[v][pairs - 1](&t) };
@@ -174,10 +182,10 @@ macro_rules! kernels {
         mod $module {
             use super::*;
             kernels!(@transform $simd, $(#[$feature])? weights Weights);
-            kernels!(@transform $simd, $(#[$feature])? data Data);
-            kernels!(@transform $simd, $(#[$feature])? cotangents Cotangents);
             kernels!(@transform $simd, $(#[$feature])? gradient Gradient);
-            kernels!(@transform $simd, $(#[$feature])? results Results);
+            kernels!(@groups $simd, $(#[$feature])? data Data);
+            kernels!(@groups $simd, $(#[$feature])? cotangents Cotangents);
+            kernels!(@groups $simd, $(#[$feature])? results Results);
             /// # Safety
             /// See [`super::tiles`].
             $(#[$feature])?
@@ -203,6 +211,15 @@ macro_rules! kernels {
             unsafe { transform::$name::<$simd>(t) }
         }
     };
+    (@groups $simd:ty, $(#[$feature:meta])? $name:ident $arguments:ident) => {
+        /// # Safety
+        /// See [`transform`].
+        $(#[$feature])?
+        pub(super) unsafe fn $name<const T: usize>(t: &$arguments) {
+            // SAFETY: the same contract.
+            unsafe { transform::$name::<$simd, T>(t) }
+        }
+    };
 }
 
 kernels!(generic, Base,);
@@ -222,10 +239,10 @@ macro_rules! table {
      channels: $c1:literal $c2:literal $c3:literal, third: $v:literal) => {
         Kernels {
             weights: $module::weights,
-            data: $module::data,
-            cotangents: $module::cotangents,
+            data: [$module::data::<{ pass::TOGETHER }>, $module::data::<{ weight::TOGETHER }>],
+            cotangents: $module::cotangents::<{ weight::TOGETHER }>,
             gradient: $module::gradient,
-            results: $module::results,
+            results: $module::results::<{ pass::TOGETHER }>,
             lanes: <$simd>::LANES,
             most: [$t1, $t2, $t3],
             tiles: [

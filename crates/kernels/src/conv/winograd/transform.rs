@@ -2,7 +2,7 @@
 
 #![allow(clippy::needless_range_loop)] // rows and columns are indices into several arrays
 
-use super::{BLOCK, SIDE, STEP, WINDOW};
+use super::{BLOCK, POINTS, SIDE, STEP, WINDOW, points};
 use crate::gemm::simd::Simd;
 
 /// Elements of a side of the window.
@@ -74,93 +74,100 @@ pub(super) unsafe fn weights<S: Simd>(t: &Weights) {
     }
 }
 
-/// Data of some tiles to transform, all their channels; to blocks of [`BLOCK`] channels, of which each
-/// has them of one tile after another.
+/// Data of tiles side by side to transform, all their channels; to blocks of [`BLOCK`] channels, of which
+/// each has for each point them of one tile after another.
 pub(super) struct Data {
     pub(super) from: *const f32,
-    /// Where tiles start.
-    pub(super) tiles: *const usize,
     pub(super) count: usize,
     /// Distances of two lines and two places.
     pub(super) line: usize,
     pub(super) place: usize,
     pub(super) channels: usize,
     pub(super) to: *mut f32,
-    /// Distances of two blocks and two points.
-    pub(super) block: usize,
-    pub(super) plane: usize,
 }
 
-/// `B^T d B`. What fills up the last block is zero, up to a whole register.
+/// `B^T d B`, for points of `T` tiles. What fills up the last block is zero, up to a whole register.
+///
+/// Two columns of a tile are its neighbour's too, and are read and transformed once.
 ///
 /// # Safety
 /// The machine has the instruction set of `S`; the data can be read, and whole registers written.
 #[inline(always)]
-pub(super) unsafe fn data<S: Simd>(t: &Data) {
+pub(super) unsafe fn data<S: Simd, const T: usize>(t: &Data) {
     // SAFETY: the contract above.
     unsafe {
         let f = |[a, b, c, d]: [S; SIDE]| [a.sub(c), b.add(c), c.sub(b), b.sub(d)];
-        for tile in 0..t.count {
-            let from = t.from.wrapping_add(*t.tiles.wrapping_add(tile));
-            for channel in (0..t.channels).step_by(S::LANES) {
-                let left = t.channels - channel;
-                let block = channel / BLOCK * t.block + channel % BLOCK;
-                let to = t.to.wrapping_add(block + tile * BLOCK);
-                let at = |y: usize, x: usize| from.wrapping_add(y * t.line + x * t.place + channel);
-                let write = |y: usize, x: usize, v: S| {
-                    v.store(to.wrapping_add((y * SIDE + x) * t.plane));
-                };
-                if left < S::LANES {
-                    let mask = S::mask(left);
-                    both(f, |y, x| S::load_mask(at(y, x), mask), write);
-                } else {
-                    both(f, |y, x| S::load(at(y, x)), write);
+        for channel in (0..t.channels).step_by(S::LANES) {
+            let left = t.channels - channel;
+            let mask = S::mask(left.min(S::LANES));
+            let whole = left >= S::LANES;
+            let from = t.from.wrapping_add(channel);
+            let mut lines: [*const f32; SIDE] =
+                std::array::from_fn(|y| from.wrapping_add(y * t.line));
+            let column = |lines: &[*const f32; SIDE], at: usize| -> [S; SIDE] {
+                f(std::array::from_fn(|y| {
+                    let p = lines[y].wrapping_add(at);
+                    if whole { S::load(p) } else { S::load_mask(p, mask) }
+                }))
+            };
+            let mut to =
+                t.to.wrapping_add(channel / BLOCK * POINTS * points::<T>(BLOCK) + channel % BLOCK);
+            let (mut a, mut b) = (column(&lines, 0), column(&lines, t.place));
+            for _ in 0..t.count {
+                lines = lines.map(|p| p.wrapping_add(STEP * t.place));
+                let (c, d) = (column(&lines, 0), column(&lines, t.place));
+                for y in 0..SIDE {
+                    let line = f([a[y], b[y], c[y], d[y]]);
+                    for x in 0..SIDE {
+                        line[x].store(to.wrapping_add((y * SIDE + x) * points::<T>(BLOCK)));
+                    }
                 }
+                (a, b) = (c, d);
+                to = to.wrapping_add(BLOCK);
             }
         }
     }
 }
 
-/// Cotangents of some tiles to transform, a panel of channels: a row a tile, for each point.
+/// Cotangents of tiles side by side to transform, a panel of channels: for each register of it and
+/// each point, them of one tile after another.
 pub(super) struct Cotangents {
     pub(super) from: *const f32,
-    /// Where tiles start.
-    pub(super) tiles: *const usize,
     pub(super) count: usize,
     /// Distances of two lines and two places.
     pub(super) line: usize,
     pub(super) place: usize,
-    /// Lanes that are channels, and all of them.
+    /// Lanes that are channels.
     pub(super) outs: usize,
-    pub(super) lanes: usize,
     pub(super) to: *mut f32,
-    pub(super) plane: usize,
 }
 
-/// `A e A^T`; lanes that are no channels are zero.
+/// `A e A^T`, for points of `T` tiles; lanes that are no channels are zero.
 ///
 /// # Safety
 /// As for [`data`].
 #[inline(always)]
-pub(super) unsafe fn cotangents<S: Simd>(t: &Cotangents) {
+pub(super) unsafe fn cotangents<S: Simd, const T: usize>(t: &Cotangents) {
     // SAFETY: the contract above.
     unsafe {
         let f = |[a, b]: [S; STEP]| [a, a.add(b), a.sub(b), S::zero().sub(b)];
-        for tile in 0..t.count {
-            let from = t.from.wrapping_add(*t.tiles.wrapping_add(tile));
-            for lane in (0..t.lanes).step_by(S::LANES) {
-                let left = t.outs.saturating_sub(lane);
-                let to = t.to.wrapping_add(tile * t.lanes + lane);
-                let at = |y: usize, x: usize| from.wrapping_add(y * t.line + x * t.place + lane);
-                let write = |y: usize, x: usize, v: S| {
-                    v.store(to.wrapping_add((y * SIDE + x) * t.plane));
+        for lane in (0..t.outs).step_by(S::LANES) {
+            let left = t.outs - lane;
+            let mask = S::mask(left.min(S::LANES));
+            let whole = left >= S::LANES;
+            let mut from = t.from.wrapping_add(lane);
+            let mut to = t.to.wrapping_add(lane / S::LANES * POINTS * points::<T>(S::LANES));
+            for _ in 0..t.count {
+                let read = |y: usize, x: usize| {
+                    let p = from.wrapping_add(y * t.line + x * t.place);
+                    if whole { S::load(p) } else { S::load_mask(p, mask) }
                 };
-                if left < S::LANES {
-                    let mask = S::mask(left);
-                    both(f, |y, x| S::load_mask(at(y, x), mask), write);
-                } else {
-                    both(f, |y, x| S::load(at(y, x)), write);
-                }
+                let write = |y: usize, x: usize, v: S| {
+                    v.store(to.wrapping_add((y * SIDE + x) * points::<T>(S::LANES)));
+                };
+                both(f, read, write);
+                from = from.wrapping_add(STEP * t.place);
+                to = to.wrapping_add(S::LANES);
             }
         }
     }
@@ -198,64 +205,68 @@ pub(super) unsafe fn gradient<S: Simd>(t: &Gradient) {
     }
 }
 
-/// Products of tiles side by side to transform, finish and store.
+/// Products of tiles side by side to transform, finish and store; they lie as cotangents do.
 #[derive(Clone, Copy)]
 pub(super) struct Results {
     pub(super) from: *const f32,
-    /// Distances of two tiles and two points.
-    pub(super) row: usize,
-    pub(super) plane: usize,
     pub(super) to: *mut f32,
     /// Distances of two lines and two places, and how many are stored.
     pub(super) line: usize,
     pub(super) place: usize,
     pub(super) lines: usize,
     pub(super) places: usize,
+    /// Lanes that are channels.
     pub(super) outs: usize,
     /// Added last, an element a lane; null for none.
     pub(super) bias: *const f32,
     pub(super) relu: bool,
 }
 
-/// `A^T m A`, bias and activation.
+/// `A^T m A`, for points of `T` tiles, bias and activation.
 ///
 /// # Safety
 /// The machine has the instruction set of `S`; whole registers of products can be read, and what
 /// their places say be written and read at the bias.
 #[inline(always)]
-pub(super) unsafe fn results<S: Simd>(t: &Results) {
+pub(super) unsafe fn results<S: Simd, const T: usize>(t: &Results) {
     // SAFETY: the contract above.
     unsafe {
         let f = |[a, b, c, d]: [S; SIDE]| [a.add(b).add(c), b.sub(c).sub(d)];
         for lane in (0..t.outs).step_by(S::LANES) {
             let left = (t.outs - lane).min(S::LANES);
             let (whole, mask) = (left == S::LANES, S::mask(left));
-            let bias = match t.bias.is_null() {
-                true => None,
-                false => Some(S::load_mask(t.bias.wrapping_add(lane), mask)),
+            let biased = !t.bias.is_null();
+            let bias = match biased {
+                true => S::load_mask(t.bias.wrapping_add(lane), mask),
+                false => S::zero(),
             };
+            let mut from = t.from.wrapping_add(lane / S::LANES * POINTS * points::<T>(S::LANES));
+            let mut to = t.to.wrapping_add(lane);
             for tile in 0..t.places.div_ceil(STEP) {
-                let from = t.from.wrapping_add(tile * t.row + lane);
-                let to = t.to.wrapping_add(tile * STEP * t.place + lane);
-                let places = (t.places - tile * STEP).min(STEP);
-                let read =
-                    |y: usize, x: usize| S::load(from.wrapping_add((y * SIDE + x) * t.plane));
+                let all = t.lines == STEP && t.places - tile * STEP >= STEP;
+                let read = |y: usize, x: usize| {
+                    S::load(from.wrapping_add((y * SIDE + x) * points::<T>(S::LANES)))
+                };
                 let write = |y: usize, x: usize, mut v: S| {
-                    if let Some(bias) = bias {
+                    if biased {
                         v = v.add(bias);
                     }
                     if t.relu {
                         v = v.relu();
                     }
+                    if !all && (y >= t.lines || tile * STEP + x >= t.places) {
+                        return;
+                    }
                     let to = to.wrapping_add(y * t.line + x * t.place);
-                    if y >= t.lines || x >= places {
-                    } else if whole {
+                    if whole {
                         v.store(to);
                     } else {
                         v.store_mask(to, mask);
                     }
                 };
                 both(f, read, write);
+                from = from.wrapping_add(S::LANES);
+                to = to.wrapping_add(STEP * t.place);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::product::{self, Multiply};
 use super::transform::{Cotangents, Data, Gradient};
-use super::{APART, BLOCK, POINTS, STEP, WINDOW, blocks, tiles};
+use super::{BLOCK, POINTS, STEP, WINDOW, blocks, points, runs, tiles};
 use crate::conv::copy::{Ahead, Pad, Turn};
 use crate::conv::data::{Field, Images, Room, Unit, part};
 use crate::conv::pairs::Kept;
@@ -13,7 +13,7 @@ use crate::memory::Shared;
 use crate::pool::{self, PiecePanicked};
 
 /// Tiles that are transformed and multiplied together. Part of the definition of the result.
-const TOGETHER: usize = 48;
+pub(super) const TOGETHER: usize = 48;
 
 /// Chunks of units, each with sums of its own, divided by the panels of the widest kernel.
 const CHUNKS: usize = 8;
@@ -60,10 +60,9 @@ pub(in crate::conv) unsafe fn weight(
     let mut own = Room::new();
     let copy_at = own.elements(field.copy_len());
     let other_at = own.elements(cotangent.copy_len());
-    let (block, plane) = (TOGETHER * BLOCK, TOGETHER * rows + APART);
-    let other_plane = TOGETHER * width + APART;
-    let points_at = own.elements(POINTS * plane);
-    let others_points_at = own.elements(POINTS * other_plane);
+    let (plane, other_plane) = (points::<TOGETHER>(BLOCK), points::<TOGETHER>(lanes));
+    let points_at = own.elements(blocks(channels) * POINTS * plane);
+    let others_points_at = own.elements(width / lanes * POINTS * other_plane);
     with_scratch(&SHARED, room.len(), |scratch| {
         let partial = scratch.wrapping_add(sums_at);
         let offsets = |at: usize| scratch.wrapping_add(at).cast::<usize>();
@@ -98,43 +97,43 @@ pub(in crate::conv) unsafe fn weight(
                     let mut ahead = Ahead::new(regions, groups * panels * POINTS);
                     for (i, (first, some)) in (0..groups).map(|i| (i, part(all, groups, i))) {
                         let [_, line, place] = field.strides();
-                        let data = Data {
-                            from: a,
-                            tiles: tiles.wrapping_add(first),
-                            count: some,
-                            line,
-                            place,
-                            channels,
-                            to: points,
-                            block,
-                            plane,
-                        };
-                        // SAFETY: the contract.
-                        unsafe { (sides.data)(&data) };
+                        for run in runs(&unit, first, some) {
+                            // SAFETY: the contract.
+                            unsafe {
+                                (sides.data[1])(&Data {
+                                    from: a.wrapping_add(*tiles.wrapping_add(run.tile)),
+                                    count: run.count,
+                                    line,
+                                    place,
+                                    channels,
+                                    to: points.wrapping_add(run.at * BLOCK),
+                                });
+                            }
+                        }
                         for p in 0..panels {
                             let (vectors, lane, lanes, outs) = panel(p);
                             let [_, line, place] = cotangent.strides;
-                            let other = Cotangents {
-                                from: b.wrapping_add(lane),
-                                tiles: others.wrapping_add(first),
-                                count: some,
-                                line,
-                                place,
-                                outs,
-                                lanes,
-                                to: other_points,
-                                plane: other_plane,
-                            };
-                            // SAFETY: as above.
-                            unsafe { (sides.cotangents)(&other) };
+                            for run in runs(&unit, first, some) {
+                                // SAFETY: as above.
+                                unsafe {
+                                    let at = lane + *others.wrapping_add(run.tile);
+                                    (sides.cotangents)(&Cotangents {
+                                        from: b.wrapping_add(at),
+                                        count: run.count,
+                                        line,
+                                        place,
+                                        outs,
+                                        to: other_points.wrapping_add(run.at * kernels.lanes),
+                                    });
+                                }
+                            }
                             for point in 0..POINTS {
                                 ahead.step();
                                 for channel in 0..blocks(channels) {
-                                    let from = point * plane + channel * block;
+                                    let from = (channel * POINTS + point) * plane;
                                     let to = lane * rows + channel * BLOCK * lanes;
                                     let t = Multiply {
                                         a: points.wrapping_add(from),
-                                        block,
                                         count: some,
                                         b: other_points.wrapping_add(point * other_plane),
                                         c: partial
