@@ -4,7 +4,7 @@ use super::copy::{Ahead, Turn};
 use super::data::{Axis, EACH, Field, Images, Room, Spread, Unit, part};
 use super::pairs::{self, Kept};
 use super::tile::{self, BLOCK, Kernels, MOST_ROWS, OWN, RUN, SHARED, Tile, with_scratch};
-use super::{End, Geometry, volume, winograd};
+use super::{End, Geometry, Pass, volume, winograd};
 use crate::gemm::round::Form;
 use crate::isa;
 use crate::memory::Shared;
@@ -97,7 +97,7 @@ pub(super) unsafe fn forward(
     let data = Images::new(g.last, g.inputs, g.x);
     let width = if spread.is_some() { outs } else { channels };
     let window = volume(g.kernel);
-    let tiles = winograd::fits(g, g.y);
+    let tiles = winograd::fits(g, Pass::Forward);
     let runs = !tiles && runs(spread.is_some(), outs, &axes);
     // The weights of an output are a row: of each channel the window. They become columns: of each
     // element of the window the channels.
@@ -226,7 +226,7 @@ unsafe fn residue(
     let kernels = tile::of(isa::active(), kept == Kept::Channels);
     let data = Images::new(g.last, g.outputs, g.y);
     let width = if spread.is_some() { outs } else { channels };
-    let tiles = winograd::fits(g, g.x);
+    let tiles = winograd::fits(g, Pass::Input);
     let runs = !tiles && runs(spread.is_some(), outs, &axes);
     let all = volume(g.kernel);
     // The element of the kernel that is a tap.

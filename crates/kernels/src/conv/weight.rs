@@ -9,7 +9,7 @@ use super::copy::{Ahead, Pad, Turn};
 use super::data::{Axis, EACH, Field, Images, Room, Spread, Unit, part};
 use super::pairs::{self, Kept, Rows, Two};
 use super::tile::{self, Kernels, MOST_ROWS, OWN, SHARED, Tile, with_scratch};
-use super::{Geometry, volume, winograd};
+use super::{Geometry, Pass, volume, winograd};
 use crate::gemm::pack::Pack;
 use crate::gemm::round::Form;
 use crate::isa;
@@ -62,7 +62,7 @@ pub(super) unsafe fn weight(
     dy: *const f32,
     dw: *mut f32,
 ) -> Result<(), PiecePanicked> {
-    if winograd::fits(g, g.y) {
+    if winograd::fits(g, Pass::Weight) {
         // SAFETY: the contract.
         return unsafe { winograd::weight(g, x, dy, dw) };
     }

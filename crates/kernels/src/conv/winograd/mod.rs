@@ -38,8 +38,8 @@ mod weight;
 pub(super) use pass::Product;
 pub(super) use weight::weight;
 
-use super::Geometry;
 use super::data::{Axis, Unit};
+use super::{Geometry, Pass};
 
 /// Elements of a side of what a tile meets, and of all of it.
 const SIDE: usize = 4;
@@ -60,11 +60,14 @@ const BLOCK: usize = 16;
 /// Added to what lies between two points, so that they do not meet in the cache.
 const APART: usize = 16;
 
-/// Whether a pass with so many places along the axes (of the result, or of the cotangent) is computed
-/// this way. From the sizes of an image alone: neither the batch nor the machine changes the bits of an
+/// Inputs times outputs from which the sums of a weight's gradient (16 for each) do not stay near.
+const LARGE: usize = 1 << 17;
+
+/// Whether a pass is computed this way. From the sizes of an image alone: neither the batch nor the machine changes the bits of an
 /// image.
-pub(super) fn fits(g: &Geometry, places: [usize; 3]) -> bool {
-    let [_, h, w] = places;
+pub(super) fn fits(g: &Geometry, pass: Pass) -> bool {
+    let [_, h, w] = if pass == Pass::Input { g.x } else { g.y };
+    let near = pass != Pass::Weight || g.inputs.saturating_mul(g.outputs) < LARGE;
     let plain = g.kernel == [1, 3, 3]
         && g.stride == [1; 3]
         && g.dilation == [1; 3]
@@ -75,7 +78,7 @@ pub(super) fn fits(g: &Geometry, places: [usize; 3]) -> bool {
         && !g.bf16;
     let tiles = h.div_ceil(STEP) * w.div_ceil(STEP);
     // At edges tiles compute places that nobody wants.
-    plain && g.inputs.min(g.outputs) >= MANY && tiles * POINTS * 3 <= h * w * WINDOW * 2
+    plain && near && g.inputs.min(g.outputs) >= MANY && tiles * POINTS * 3 <= h * w * WINDOW * 2
 }
 
 /// Tiles as places of a window of 4: the axes of data whose element `first` the window's first element
