@@ -265,6 +265,36 @@ fn tiles() {
     }
 }
 
+/// Fewer multiplications cost few digits: errors are those of plain sums, which the same numbers give with a
+/// stride along an axis of one place.
+#[test]
+fn tiles_lose_few_digits() {
+    for (channels, size) in [(16, 16), (64, 12), (256, 8)] {
+        let g = flat([2, channels, channels, 1], [size, size], [3, 3], 1, 1, 1);
+        let [x, w, y] = sizes(&g);
+        for pass in [Pass::Forward, Pass::Input, Pass::Weight] {
+            let (na, nb, n) = match pass {
+                Pass::Forward => (x, w, y),
+                Pass::Input => (y, w, x),
+                Pass::Weight => (x, y, w),
+            };
+            let (a, b) = (f32s(na, 1), f32s(nb, 2));
+            let (want, _) = naive(&g, pass, &a, &b);
+            let error = |stride: [usize; 3]| {
+                let g = Geometry { stride, ..g };
+                let mut out = vec![0.0f32; n];
+                let (a, b, out_mem) = (Mem::read(&a), Mem::read(&b), Mem::write(&mut out));
+                conv(pass, &g, a, b, &Epilogue::default(), out_mem).unwrap();
+                let squares = out.iter().zip(&want).map(|(&o, &w)| (f64::from(o) - w).powi(2));
+                squares.sum::<f64>().sqrt()
+            };
+            let (tiles, plain) = (error([1, 1, 1]), error([2, 1, 1]));
+            assert_ne!(tiles, plain, "{pass:?}: {channels} channels are not computed in tiles");
+            assert!(tiles < 1.7 * plain, "{pass:?}, {channels} channels: {tiles} after {plain}");
+        }
+    }
+}
+
 #[test]
 fn strides_and_dilations() {
     for (stride, dilation) in [(1, 2), (2, 2), (3, 2), (2, 3), (4, 2), (5, 1), (3, 3)] {

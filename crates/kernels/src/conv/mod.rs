@@ -1,7 +1,8 @@
 //! Convolutions: forward, the gradient for the input, the gradient for the weight; f32, or operands
 //! rounded to bf16 and sums in f32; over one to three spatial axes, channels last (`[batch, depth, height, width, channels]`) or second.
 //!
-//! One micro-kernel serves all three, without im2col: `acc[row][lane] += A[row + tap] * B[tap][lane]`,
+//! Dense windows of 3 x 3 with many channels are computed in tiles, with 16 instead of 36 multiplications
+//! for four places (`winograd`). For all others one micro-kernel serves all passes, without im2col: `acc[row][lane] += A[row + tap] * B[tap][lane]`,
 //! where rows and taps are lists of offsets into one operand, and B is a small packed matrix with
 //! channels side by side (`tile`).
 //!
@@ -27,7 +28,7 @@
 //! `[outputs, inputs / groups, kernel..]` in both. `products` does forward and input, `weight` the
 //! gradient for the weight.
 //!
-//! **Bits.** Equal for any number of threads, for both layouts, and for AVX2 and AVX-512. Taps are cut
+//! **Bits** (those of `winograd` are said there). Equal for any number of threads, for both layouts, and for AVX2 and AVX-512. Taps are cut
 //! into blocks of 512, each one chain of fused multiply-adds from 0 in the order of the window, then
 //! channels (of lines of the window, channels, elements of a line, where neighbours share); blocks are
 //! added in order. For the weight, places come in units (parts of an image, or several images) that

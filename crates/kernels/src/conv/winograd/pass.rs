@@ -16,8 +16,8 @@ use crate::pool::{self, PiecePanicked};
 /// Tiles that are transformed and multiplied together: a multiple of what every product has.
 pub(super) const TOGETHER: usize = 24;
 
-/// Channels in one chain of multiply-adds. Part of the definition of the result.
-const CHAIN: usize = 512;
+/// Channels in one chain of multiply-adds: longer ones lose digits. Part of the definition of the result.
+const CHAIN: usize = 128;
 
 /// A pass: data, and what becomes of them.
 pub(in crate::conv) struct Product<'a> {
