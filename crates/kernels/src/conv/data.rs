@@ -145,6 +145,8 @@ pub(super) struct Field {
     strides: [usize; 3],
     image: usize,
     plane: usize,
+    /// Elements of a place of the copy.
+    width: usize,
 }
 
 impl Field {
@@ -175,6 +177,32 @@ impl Field {
             None => kept.channels(channels),
         };
         let cut = (0..2).find(|&i| axes[i].places > 1).unwrap_or(2);
+        let field = Field {
+            src,
+            data,
+            axes,
+            low,
+            spread,
+            kept,
+            in_place,
+            cut,
+            bands: 1,
+            parts: 1,
+            images,
+            batch,
+            channels,
+            strides: data.strides(),
+            image: data.image(),
+            plane: width / planes.max(1),
+            width,
+        };
+        field.units_of(CUT, TOGETHER)
+    }
+
+    /// With units of at most so many places, if one row of them is not more; images with fewer places are
+    /// taken together until a unit has so many.
+    pub(super) fn units_of(mut self, most: usize, together: usize) -> Field {
+        let (axes, cut, width) = (self.axes, self.cut, self.width);
         let places = volume(axes.map(|a| a.places));
         let row = places.checked_div(axes[cut].places).unwrap_or(0).max(1);
         // The sizes of the copy, for so many places along the axis.
@@ -184,41 +212,24 @@ impl Field {
             sizes
         };
         let size = |len: usize| volume(padded(len)).saturating_mul(width.max(1));
-        let mut len = (CUT / row).clamp(1, axes[cut].places.max(1));
+        let mut len = (most / row).clamp(1, axes[cut].places.max(1));
         while len > 1 && size(len) > COPY {
             len = len.div_ceil(2);
         }
-        let bands = axes[cut].places.div_ceil(len).max(1);
-        let len = axes[cut].places.div_ceil(bands);
-        let mut together = 1;
-        if bands == 1 {
-            together = (TOGETHER / places.max(1)).min(COPY / size(len).max(1));
-            together = together.clamp(1, batch.max(1));
+        self.bands = axes[cut].places.div_ceil(len).max(1);
+        let len = axes[cut].places.div_ceil(self.bands);
+        let mut images = 1;
+        if self.bands == 1 {
+            images = (together / places.max(1)).min(COPY / size(len).max(1));
+            images = images.clamp(1, self.batch.max(1));
         }
-        let (strides, image) = if in_place {
-            (data.strides(), data.image())
-        } else {
+        self.parts = self.batch.div_ceil(images);
+        if !self.in_place {
             let [_, h, w] = padded(len);
-            ([h * w * width, w * width, width], size(len))
-        };
-        Field {
-            src,
-            data,
-            axes,
-            low,
-            spread,
-            kept,
-            in_place,
-            cut,
-            bands,
-            parts: batch.div_ceil(together),
-            images,
-            batch,
-            channels,
-            strides,
-            image,
-            plane: width / planes.max(1),
+            self.strides = [h * w * width, w * width, width];
+            self.image = size(len);
         }
+        self
     }
 
     pub(super) fn units(&self) -> usize {

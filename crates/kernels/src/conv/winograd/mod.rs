@@ -59,6 +59,11 @@ const MANY: usize = 16;
 /// Transformed data has so many channels of a tile side by side, then those of the next tile.
 const BLOCK: usize = 16;
 
+/// Tiles of a unit at most, and until when images are taken together: small units, so that threads can share an
+/// image. Sums over tiles follow units, so this is part of the definition of the gradient for the weight.
+const UNIT: usize = 96;
+const IMAGES: usize = 48;
+
 /// Added to what lies between two points, so that they do not meet in the cache.
 const APART: usize = 16;
 

@@ -2,7 +2,7 @@
 
 use super::product::{self, Multiply};
 use super::transform::{Data, Results, Weights};
-use super::{APART, BLOCK, POINTS, STEP, WINDOW, blocks, points, runs, tiles};
+use super::{APART, BLOCK, IMAGES, POINTS, STEP, UNIT, WINDOW, blocks, points, runs, tiles};
 use crate::conv::End;
 use crate::conv::copy::{Ahead, Turn};
 use crate::conv::data::{Field, Images, Room, Unit, part};
@@ -101,6 +101,7 @@ impl Product<'_> {
         let axes = tiles(self.result.dims, self.first);
         let (src, data) = (self.src, self.data);
         let field = Field::new(src, data, self.batch, channels, axes, None, Kept::Full);
+        let field = field.units_of(UNIT, IMAGES);
         let panels = self.panels();
         // The first panel is the widest.
         let (width, lanes) = (self.panel(0).lanes, self.kernels.lanes);
@@ -181,7 +182,8 @@ impl Product<'_> {
         let nothing = (self.out.cast_const(), 0);
         let mut ahead = Ahead::new([p.field.region(p.next), nothing], groups * panels * POINTS);
         let [_, line, place] = p.field.strides();
-        for (first, count) in (0..groups).map(|i| part(tiles, groups, i)) {
+        for first in (0..tiles).step_by(TOGETHER) {
+            let count = (tiles - first).min(TOGETHER);
             for run in runs(&p.unit, first, count) {
                 // SAFETY: the contract.
                 unsafe {

@@ -2,7 +2,7 @@
 
 use super::product::{self, Multiply};
 use super::transform::{Cotangents, Data, Gradient};
-use super::{BLOCK, POINTS, STEP, WINDOW, blocks, points, runs, tiles};
+use super::{BLOCK, IMAGES, POINTS, STEP, UNIT, WINDOW, blocks, points, runs, tiles};
 use crate::conv::copy::{Ahead, Pad, Turn};
 use crate::conv::data::{Field, Images, Room, Unit, part};
 use crate::conv::pairs::Kept;
@@ -38,6 +38,7 @@ pub(in crate::conv) unsafe fn weight(
     let axes = tiles(g.y, g.before.map(|b| -(b as isize)));
     let data = Images::new(g.last, channels, g.x);
     let field = Field::new(x, data, g.batch, channels, axes, None, Kept::Full);
+    let field = field.units_of(UNIT, IMAGES);
     let cotangent = Cotangent::new(dy, Images::new(g.last, outs, g.y), &field);
     let units = field.units();
     // Not from this machine's panels: the sums must be the same on all of them.
