@@ -1,4 +1,4 @@
-//! One pass over a window: all zeros, or a look whether all values are finite.
+//! One pass over a window: all zeros, a look whether all values are finite, the largest.
 
 use crate::levels::leveled;
 use crate::memory::{KernelError, Mem, Ty};
@@ -62,6 +62,31 @@ fn any_bad(x: &[f32]) -> bool {
     x.iter().fold(false, |bad, v| bad | (v.to_bits() & EXPONENT == EXPONENT))
 }
 
+/// The largest absolute value of a window of f32; infinite or NaN where one of them is, and for other types.
+pub fn largest(x: Mem<'_>) -> f32 {
+    // SAFETY: windows are used by one kernel at a time, so nobody writes while this reads.
+    unsafe { x.slice_of::<f32>() }.map_or(f32::INFINITY, largest_f32)
+}
+
+leveled! {
+    fn largest_f32[](x: &[f32]) -> f32 => largest_body
+}
+
+/// Without their signs, floats have the order of their bits, with NaN above infinity.
+#[inline(always)]
+fn largest_body<const FMA: bool>(x: &[f32]) -> f32 {
+    const ABSOLUTE: u32 = 0x7fff_ffff;
+    let (blocks, rest) = x.as_chunks::<64>();
+    let mut lanes = [0u32; 64];
+    for block in blocks {
+        for (lane, &v) in lanes.iter_mut().zip(block) {
+            *lane = (*lane).max(v.to_bits() & ABSOLUTE);
+        }
+    }
+    let most = lanes.iter().fold(0, |a, &b| a.max(b));
+    f32::from_bits(rest.iter().fold(most, |a, v| a.max(v.to_bits() & ABSOLUTE)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +101,24 @@ mod tests {
                     x[i] = bad;
                     assert!(!all_finite(Mem::read(&x)), "{bad} at {i} of {n}");
                 }
+                x[i] = -1.0;
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_value_is_found_anywhere() {
+        assert_eq!(largest(Mem::read(&[0f32; 0])), 0.0);
+        assert!(largest(Mem::read(&[1.0f64])).is_infinite());
+        for n in [1, 7, 63, 64, 65, 1000] {
+            let mut x = vec![-1.0f32; n];
+            for i in 0..n {
+                x[i] = -3.0;
+                assert_eq!(largest(Mem::read(&x)), 3.0);
+                x[i] = f32::NEG_INFINITY;
+                assert_eq!(largest(Mem::read(&x)), f32::INFINITY);
+                x[i] = f32::NAN;
+                assert!(largest(Mem::read(&x)).is_nan());
                 x[i] = -1.0;
             }
         }

@@ -5,12 +5,14 @@
 //! would slow every later step down and mean nothing.
 
 mod pointwise;
+mod product;
 mod real;
 
 use crate::levels::{lanewise, leveled, one_vector_a_turn};
 use crate::memory::{Element, KernelError, Mem, Shared, Storage, Ty};
 use crate::pool;
 pub use pointwise::{NUMBERS, Pointwise};
+pub use product::Gradient;
 use real::{LANES, Real};
 use std::cell::Cell;
 

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use gradus_kernels::update::{Adam, Ready, Rule as KernelRule, Sgd, UpdateTensor, update};
 
+use super::beside::{Grad, Leaves, products};
 use super::profile::Clock;
 use super::{Bindings, Run};
 use crate::array::Array;
@@ -19,14 +20,21 @@ use crate::ops::Rule;
 use crate::ops::update::UpdateCall;
 use crate::param::Cell;
 
-pub(super) fn apply(run: &Run<'_>, bindings: &Bindings, clock: &mut Clock) -> Result<()> {
+/// Applies the effects. With `kept`, the deferred steps have not run, and these are their leaves.
+pub(super) fn apply(
+    run: &Run<'_>,
+    bindings: &Bindings,
+    kept: Option<&Leaves>,
+    clock: &mut Clock,
+) -> Result<()> {
     clock.skip();
     for (at, effect) in run.plan.effects.iter().enumerate() {
         match effect {
             Effect::Update { call, rule, grads } => {
                 let call = bindings.calls.get(*call as usize);
                 let call = call.ok_or_else(|| Error::internal("an update without its call"))?;
-                group(run, *rule, call, grads)?;
+                let mine = run.plan.deferred.as_ref().is_some_and(|d| d.effect == at);
+                group(run, *rule, call, grads, kept.filter(|_| mine), clock)?;
             }
             Effect::Assign { target, value, shape } => {
                 let target = bindings.targets.get(*target as usize);
@@ -40,7 +48,7 @@ pub(super) fn apply(run: &Run<'_>, bindings: &Bindings, clock: &mut Clock) -> Re
 }
 
 /// The kernels' rule with this step's numbers.
-fn with_numbers(rule: Rule, numbers: &[f64]) -> KernelRule {
+pub(super) fn with_numbers(rule: Rule, numbers: &[f64]) -> KernelRule {
     let n = |i: usize| numbers.get(i).copied().unwrap_or(0.0);
     match rule {
         Rule::Sgd { momentum, nesterov, maximize } => KernelRule::Sgd(Sgd {
@@ -67,19 +75,42 @@ fn with_numbers(rule: Rule, numbers: &[f64]) -> KernelRule {
     }
 }
 
-fn group(run: &Run<'_>, rule: Rule, call: &UpdateCall, grads: &[Loc]) -> Result<()> {
+fn group(
+    run: &Run<'_>,
+    rule: Rule,
+    call: &UpdateCall,
+    grads: &[Loc],
+    kept: Option<&Leaves>,
+    clock: &mut Clock,
+) -> Result<()> {
     let kernel = with_numbers(rule, &call.numbers);
     let ty = grads.first().map_or(Ty::F32, |g| g.dtype.ty());
     let ready = Ready::new(&kernel, ty);
-    for (&member, grad) in call.members.iter().zip(grads) {
-        let g = run.mem(grad).map_err(|e| Error::internal(format!("gradient: {e:?}")))?;
+    let one = |at: usize, g: Grad<'_>| {
         let group = call.group.as_ref();
-        let param = group.and_then(|g| g.params.get(member as usize));
-        let states = group.and_then(|g| g.states.get(member as usize));
+        let member = call.members.get(at).map_or(usize::MAX, |&m| m as usize);
+        let param = group.and_then(|g| g.params.get(member));
+        let states = group.and_then(|g| g.states.get(member));
         let (Some(param), Some(states)) = (param, states) else {
             return Err(Error::internal("an update of an unknown parameter"));
         };
-        parameter(&kernel, &ready, param, states, g)?;
+        parameter(&kernel, &ready, param, states, g)
+    };
+    let deferred = run.plan.deferred.as_ref().filter(|_| kept.is_some());
+    if let (Some(kept), Some(deferred)) = (kept, deferred) {
+        // In the order of their steps: a gradient that goes to memory after all may lie where operands of
+        // an earlier one were.
+        for (step, (at, g)) in (deferred.from..).zip(products(run.plan)) {
+            let g = Grad::of(run, kept, g);
+            one(at, g.ok_or_else(|| Error::internal("an operand of a gradient is gone"))?)?;
+            clock.lap(step);
+        }
+    }
+    for (at, grad) in grads.iter().enumerate() {
+        if !deferred.is_some_and(|d| d.grads.contains(&at)) {
+            let g = run.mem(grad).map_err(|e| Error::internal(format!("gradient: {e:?}")))?;
+            one(at, Grad::Ready(g))?;
+        }
     }
     Ok(())
 }
@@ -90,7 +121,7 @@ fn parameter(
     ready: &Ready<'_>,
     param: &Cell,
     states: &[Arc<Cell>],
-    g: Mem<'_>,
+    g: Grad<'_>,
 ) -> Result<()> {
     let lost = || Error::internal("a parameter has no value");
     let mut slot = param.lock();
@@ -106,11 +137,15 @@ fn parameter(
             *own = guard.as_mut().map(Array::storage_mut);
         }
         let p = slot.as_mut().map(Array::storage_mut).ok_or_else(lost)?;
-        let done = ready.in_place(p, own, g);
+        let done = match &g {
+            Grad::Ready(g) => ready.in_place(p, own, *g),
+            Grad::Product(g, _) => ready.by_product(p, own, g),
+        };
         states.iter().for_each(|cell| cell.bump());
         param.bump();
         return done.map_err(|e| Error::internal(format!("update: {e:?}")));
     }
+    let g = g.computed().map_err(|e| Error::internal(format!("gradient: {e:?}")))?;
     let mut p = slot.take().ok_or_else(lost)?;
     let mut taken: [Option<Array>; 3] = [None, None, None];
     // Held until the new state is in place, so that nobody sees a cell without its value.

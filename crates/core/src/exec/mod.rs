@@ -4,6 +4,7 @@
 //! so a wrong plan is an internal error and not a wrong number.
 
 mod attention;
+mod beside;
 pub(crate) mod check;
 mod effects;
 pub(crate) mod profile;
@@ -172,6 +173,7 @@ fn run_in(
     }
     outputs.clear();
     let mut clock = profile::Clock::start(plan);
+    let mut kept = None;
     {
         let run = Run {
             plan,
@@ -185,6 +187,12 @@ fn run_in(
         let mut bad = None;
         clock.skip();
         for (at, step) in plan.steps.iter().enumerate() {
+            let last = plan.deferred.as_ref().is_some_and(|d| d.from == at) && bad.is_none();
+            if last && beside::possible(&run, bindings) {
+                kept = Some(beside::leaves(plan, &bindings.leaves));
+                clock.skip();
+                break;
+            }
             let ready = bound.as_ref().and_then(|bound| bound.step(at));
             match ready.map_or_else(|| step::run(&run, &step.step), Ok) {
                 Ok(true) => {}
@@ -223,7 +231,7 @@ fn run_in(
     commit(outputs);
     bindings.leaves.clear();
     let run = Run { plan, arena, leaves: &[], numbers: &[], keys: &[] };
-    effects::apply(&run, bindings, &mut clock).map_err(Fault::Internal)
+    effects::apply(&run, bindings, kept.as_ref(), &mut clock).map_err(Fault::Internal)
 }
 
 /// A held value, in memory of its own (a leaf's own memory where it is just that).

@@ -1,12 +1,13 @@
 //! From a recorded graph to a list of steps over one arena, made once and kept.
 //!
 //! `expand` (gradients and broadcasts become nodes) -> `simplify` -> `channels` (last between
-//! convolutions) -> `recompute` (cheap values, where they are needed) -> `fuse` (which values share a step) -> `lower` (steps over buffers) -> `memory` (places in the arena) -> `verify` -> `bind` (small steps, ready to run). A plan
+//! convolutions) -> `recompute` (cheap values, where they are needed) -> `fuse` (which values share a step) -> `lower` (steps over buffers) -> `defer` (gradients that only an update wants come last) -> `memory` (places in the arena) -> `verify` -> `bind` (small steps, ready to run). A plan
 //! never depends on data: numbers, random keys and leaf values are bound when it runs.
 
 pub(crate) mod bind;
 pub(crate) mod cache;
 mod channels;
+mod defer;
 pub(crate) mod expand;
 mod explain;
 mod fuse;
@@ -38,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) offsets: Vec<usize>,
     pub(crate) outputs: Vec<lower::Output>,
     pub(crate) effects: Vec<Effect>,
+    /// The last steps, if a run may compute them beside an effect.
+    pub(crate) deferred: Option<defer::Deferred>,
     pub(crate) arena_bytes: usize,
     /// The small steps, ready to run.
     pub(crate) bound: Bound,
@@ -83,7 +86,8 @@ pub(crate) fn compile(recorded: &[Recorded], options: Options) -> Result<Plan> {
     }
     let simple = if options.fuse { recompute::recompute(channels::turn(simple)) } else { simple };
     let fused = fuse::fuse(&simple, options.fuse);
-    let lowered = lower::lower(&simple, &fused)?;
+    let mut lowered = lower::lower(&simple, &fused)?;
+    let deferred = if options.fuse { defer::defer(&mut lowered) } else { None };
     let layout = memory::layout(&lowered, options.zones);
     verify::verify(&lowered, &layout)?;
     if layout.bytes > memory_limit() {
@@ -98,6 +102,7 @@ pub(crate) fn compile(recorded: &[Recorded], options: Options) -> Result<Plan> {
         offsets: layout.offsets,
         outputs: lowered.outputs,
         effects: lowered.effects,
+        deferred,
         arena_bytes: layout.bytes,
         bound,
         zones: options.zones,

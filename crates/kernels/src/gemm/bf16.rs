@@ -79,6 +79,7 @@ pub(super) unsafe fn run(job: &Job<'_>) -> Result<bool, PiecePanicked> {
                 b_batch: &[],
                 c_batch: 0,
                 end: job.end,
+                taker: None,
             };
             // SAFETY: the contract, and the machine has the instructions of the form's kernels.
             finite &= unsafe { driver::run(form.kernels(job.m, job.n), &one) }?;

@@ -92,6 +92,7 @@ impl Tiled {
                 relu: g.activation == Activation::Relu,
                 watch: g.watch,
             },
+            taker: None,
         };
         let (mut a, mut b) = (binder.at(&g.a)?, binder.at(&g.b)?);
         if orient(&mut job) {

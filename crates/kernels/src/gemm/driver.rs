@@ -3,6 +3,7 @@
 //! Everything here depends on the shape alone, never on the number of threads, and none of it
 //! changes a bit of the result: the order of the sums is fixed by [`KB`].
 
+use super::beside::{Room, Taken, Taker};
 use super::kernels::{Kernels, THIN};
 use super::pack::{OWN, Pack, SHARED, with_scratch};
 use super::tile::{End, Tile, TileFn};
@@ -59,6 +60,8 @@ pub(super) struct Job<'a> {
     pub(super) b_batch: &'a [usize],
     pub(super) c_batch: usize,
     pub(super) end: End,
+    /// Takes the tiles; then nothing is written to C, and k is one block.
+    pub(super) taker: Option<&'a dyn Taker>,
 }
 
 /// `total` things in `count` parts that differ by at most one: start and length of part `i`.
@@ -499,6 +502,8 @@ impl Plan<'_> {
         let few = if self.read == ReadB::Thin { kernels.rows } else { 2 };
         let far = job.m <= few && job.k * job.n >= STREAM;
         let mut finite = true;
+        let mut rooms = [const { Room::new() }; 2];
+        let (mut before, mut turn) = (None, 0);
         for p in panels {
             let (j, cols, count) = self.panel(p);
             let mut t = Tile {
@@ -543,9 +548,23 @@ impl Plan<'_> {
                 if !step.total.0.is_null() {
                     t.total = step.total.0.wrapping_add((i - i0) * step.total.1 + (j - j0));
                 }
-                // SAFETY: the contract; the kernel is the one for this many rows and registers.
-                finite &= unsafe { self.read.kernel(kernels, rows, count)(&t) };
+                let kernel = self.read.kernel(kernels, rows, count);
+                let Some(taker) = job.taker else {
+                    // SAFETY: the contract; the kernel is the one for this many rows and registers.
+                    finite &= unsafe { kernel(&t) };
+                    continue;
+                };
+                (t.c, t.c_row) = (rooms[turn].at(), count * kernels.lanes);
+                let (values, value_row, at) = (t.c.cast_const(), t.c_row, i * job.c_row + j);
+                let next = Taken { values, value_row, at, row: job.c_row, rows, cols };
+                // SAFETY: as above; the room of the tile before is the other one.
+                unsafe { taker.tile(kernel, &t, before.as_ref(), &next) };
+                (before, turn) = (Some(next), 1 - turn);
             }
+        }
+        if let (Some(taker), Some(last)) = (job.taker, before) {
+            // SAFETY: it was computed, and nobody has taken it.
+            unsafe { taker.take(&last) };
         }
         finite
     }

@@ -13,6 +13,7 @@
 //! separately, in the same order. Products of bf16 ([`gemm_bf16`]) have one order with the machine's
 //! instruction for pairs (blocks of 512 pairs) and one without (that of many rows of f32). (Which of several NaN payloads comes out is not specified.)
 
+pub(crate) mod beside;
 pub(crate) mod bf16;
 pub(crate) mod block;
 mod bound;
@@ -25,11 +26,13 @@ mod plain;
 pub(crate) mod round;
 pub(crate) mod simd;
 pub(crate) mod strip;
-mod tile;
+pub(crate) mod tile;
 mod whole;
 mod wide;
 
 use crate::memory::{KernelError, Mem, Shared, Ty};
+use beside::Taker;
+pub use beside::takes;
 pub use bound::BoundGemm;
 pub(crate) use bound::Tiled;
 use driver::Job;
@@ -87,7 +90,7 @@ pub struct Gemm<'a> {
 /// # Errors
 /// A window that is too short, of another type, not writable, or that overlaps C.
 pub fn gemm(args: &Gemm<'_>) -> Result<bool, KernelError> {
-    product(args, false)
+    product(args, false, None)
 }
 
 /// As [`gemm`], for f32, with both operands rounded to bf16 first: products of two bf16 are exact in f32,
@@ -99,10 +102,10 @@ pub fn gemm_bf16(args: &Gemm<'_>) -> Result<bool, KernelError> {
     if args.c.ty() != Ty::F32 {
         return Err(KernelError::Type("gemm_bf16: the windows must hold f32"));
     }
-    product(args, true)
+    product(args, true, None)
 }
 
-fn product(args: &Gemm<'_>, half: bool) -> Result<bool, KernelError> {
+fn product(args: &Gemm<'_>, half: bool, taker: Option<&dyn Taker>) -> Result<bool, KernelError> {
     let &Gemm { m, k, n, batch, c_stride, .. } = args;
     let [a_row, a_col] = args.a_strides;
     let [b_row, b_col] = args.b_strides;
@@ -135,6 +138,9 @@ fn product(args: &Gemm<'_>, half: bool) -> Result<bool, KernelError> {
     }
 
     if ty != Ty::F32 {
+        if taker.is_some() {
+            return Err(KernelError::Type("gemm: only f32 can be taken"));
+        }
         if args.bias.is_some() || args.activation != Activation::None {
             return Err(KernelError::Type("gemm: only f32 has a bias and an activation"));
         }
@@ -163,6 +169,7 @@ fn product(args: &Gemm<'_>, half: bool) -> Result<bool, KernelError> {
             relu: args.activation == Activation::Relu,
             watch: args.watch,
         },
+        taker,
     };
     let few = !half && few::fits(rows, k, n);
     let mut c_col = 1;

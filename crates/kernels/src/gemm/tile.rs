@@ -10,47 +10,47 @@ use super::simd::{Simd, prefetch};
 
 /// What a tile kernel works on. Element (i, k) of A is `a + i * a_row + k * a_col`, and so on.
 #[derive(Clone, Copy)]
-pub(super) struct Tile {
+pub(crate) struct Tile {
     /// Steps in this block of k.
-    pub(super) k: usize,
-    pub(super) a: *const f32,
-    pub(super) a_row: usize,
-    pub(super) a_col: usize,
-    pub(super) b: *const f32,
-    pub(super) b_row: usize,
+    pub(crate) k: usize,
+    pub(crate) a: *const f32,
+    pub(crate) a_row: usize,
+    pub(crate) a_col: usize,
+    pub(crate) b: *const f32,
+    pub(crate) b_row: usize,
     /// Only for [`thin`]; [`tile`] takes columns side by side.
-    pub(super) b_col: usize,
+    pub(crate) b_col: usize,
     /// Columns in the tile's last register, at least one.
-    pub(super) tail: usize,
+    pub(crate) tail: usize,
     /// Whether B may be read beyond the last column (a packed panel).
-    pub(super) padded: bool,
+    pub(crate) padded: bool,
     /// Where B comes from far away and is read once only: steps by which [`tile`] asks for it in advance,
     /// else 0.
-    pub(super) ahead: usize,
+    pub(crate) ahead: usize,
     /// Sum of the blocks of k before this one; null for the first.
-    pub(super) total: *const f32,
-    pub(super) total_row: usize,
-    pub(super) c: *mut f32,
-    pub(super) c_row: usize,
-    pub(super) end: End,
+    pub(crate) total: *const f32,
+    pub(crate) total_row: usize,
+    pub(crate) c: *mut f32,
+    pub(crate) c_row: usize,
+    pub(crate) end: End,
 }
 
 /// What happens to a tile's sums before they are stored.
 #[derive(Clone, Copy)]
-pub(super) struct End {
+pub(crate) struct End {
     /// Add what C held.
-    pub(super) accumulate: bool,
+    pub(crate) accumulate: bool,
     /// Null for none.
-    pub(super) bias: *const f32,
+    pub(crate) bias: *const f32,
     /// One bias a column, or one for all.
-    pub(super) bias_each: bool,
-    pub(super) relu: bool,
-    pub(super) watch: bool,
+    pub(crate) bias_each: bool,
+    pub(crate) relu: bool,
+    pub(crate) watch: bool,
 }
 
 impl End {
     /// The sums as they are.
-    pub(super) const NOTHING: End = End {
+    pub(crate) const NOTHING: End = End {
         accumulate: false,
         bias: std::ptr::null(),
         bias_each: false,
@@ -60,7 +60,7 @@ impl End {
 }
 
 /// A tile kernel; says whether all written values are finite (true if that is not watched).
-pub(super) type TileFn = unsafe fn(&Tile) -> bool;
+pub(crate) type TileFn = unsafe fn(&Tile) -> bool;
 
 /// `MR` rows by `NV` registers, B in rows.
 ///
