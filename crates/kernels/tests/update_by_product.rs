@@ -67,7 +67,7 @@ fn case(n: usize, seed: u64) -> Case {
     }
 }
 
-fn own<'a>(states: &'a mut [Storage; 3], count: usize) -> [Option<&'a mut Storage>; 3] {
+fn own(states: &mut [Storage; 3], count: usize) -> [Option<&mut Storage>; 3] {
     let mut out = [const { None }; 3];
     for (to, s) in out.iter_mut().zip(states).take(count) {
         *to = Some(s);

@@ -348,6 +348,7 @@ mod x86 {
     /// The pointer itself. Without this, the compiler makes a register of each number before the loop,
     /// and there are none left.
     #[inline(always)]
+    #[allow(clippy::pointers_in_nomem_asm_block)] // nothing is read through it there
     fn opaque<T>(x: *const T) -> *const T {
         let mut x = x;
         // SAFETY: there is no instruction here.
