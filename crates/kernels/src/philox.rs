@@ -159,6 +159,7 @@ pub fn fill(key: RandomKey, dist: Dist, start: u64, out: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vmath::BASE_FMA;
 
     #[test]
     fn the_wide_form_is_the_plain_one() {
@@ -169,6 +170,16 @@ mod tests {
                 let c = first.wrapping_add(j as u64);
                 let counter = [c as u32, (c >> 32) as u32, key.draw, key.stream];
                 assert_eq!(wide, philox4x32(counter, [0x0123_4567, 0xdead_beef]));
+            }
+        }
+    }
+
+    #[test]
+    fn every_word_gives_a_normal_value_that_is_finite() {
+        for a in [0, 255, 256, 1 << 31, u32::MAX] {
+            for b in [0, 1 << 30, u32::MAX] {
+                let (x, y) = box_muller::<BASE_FMA>(a, b);
+                assert!(x.abs() < 6.0 && y.abs() < 6.0, "{a} {b}: {x} {y}");
             }
         }
     }

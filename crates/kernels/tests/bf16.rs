@@ -17,18 +17,51 @@ fn numbers(seed: u64, n: usize) -> Vec<f32> {
     (0..n).map(|_| next.f32()).collect()
 }
 
-/// Sizes, whether A and B lie in columns, and the batch.
+/// How the elements of an operand lie.
+#[derive(Clone, Copy, Debug)]
+enum Layout {
+    Rows,
+    Columns,
+    /// Neither those of a row nor those of a column are neighbours.
+    Apart,
+}
+use Layout::{Apart, Columns, Rows};
+
+fn strides(layout: Layout, rows: usize, columns: usize) -> [usize; 2] {
+    match layout {
+        Rows => [columns, 1],
+        Columns => [1, rows],
+        Apart => [2 * columns + 1, 2],
+    }
+}
+
+/// Sizes, how A and B lie, and the batch.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     m: usize,
     k: usize,
     n: usize,
-    turned: [bool; 2],
+    layouts: [Layout; 2],
     batch: usize,
 }
 
+impl Case {
+    /// Strides of A and of B.
+    fn strides(&self) -> [[usize; 2]; 2] {
+        [strides(self.layouts[0], self.m, self.k), strides(self.layouts[1], self.k, self.n)]
+    }
+
+    /// Elements of an entry of A and of B.
+    fn sizes(&self) -> [usize; 2] {
+        let [a, b] = self.strides();
+        let size = |s: [usize; 2], rows, columns| (rows - 1) * s[0] + (columns - 1) * s[1] + 1;
+        [size(a, self.m, self.k), size(b, self.k, self.n)]
+    }
+}
+
 fn made(case: Case, a: &[f32], b: &[f32], bias: &[f32]) -> Vec<f32> {
-    let Case { m, k, n, turned, batch } = case;
+    let Case { m, k, n, batch, .. } = case;
+    let ([a_strides, b_strides], [a_size, b_size]) = (case.strides(), case.sizes());
     let mut c = vec![f32::NAN; batch * m * n];
     let starts = |size: usize| (0..batch).map(|i| i * size).collect::<Vec<_>>();
     let finite = gemm_bf16(&Gemm {
@@ -36,14 +69,14 @@ fn made(case: Case, a: &[f32], b: &[f32], bias: &[f32]) -> Vec<f32> {
         k,
         n,
         a: Mem::read(a),
-        a_strides: if turned[0] { [1, m] } else { [k, 1] },
+        a_strides,
         b: Mem::read(b),
-        b_strides: if turned[1] { [1, k] } else { [n, 1] },
+        b_strides,
         c: Mem::write(&mut c),
         c_stride: n,
         batch,
-        a_batch: &starts(m * k),
-        b_batch: &starts(k * n),
+        a_batch: &starts(a_size),
+        b_batch: &starts(b_size),
         accumulate: false,
         bias: Some(Mem::read(bias)),
         activation: Activation::None,
@@ -54,17 +87,16 @@ fn made(case: Case, a: &[f32], b: &[f32], bias: &[f32]) -> Vec<f32> {
 }
 
 fn close(case: Case, a: &[f32], b: &[f32], bias: &[f32], c: &[f32]) {
-    let Case { m, k, n, turned, batch } = case;
+    let Case { m, k, n, batch, .. } = case;
+    let ([sa, sb], [a_size, b_size]) = (case.strides(), case.sizes());
     let r = |x: f32| bf16::from_f32(x).to_f64();
     for e in 0..batch {
         for i in 0..m {
             for j in 0..n {
                 let (mut sum, mut size) = (f64::from(bias[j]), 1.0);
                 for s in 0..k {
-                    let at = if turned[0] { s * m + i } else { i * k + s };
-                    let x = r(a[e * m * k + at]);
-                    let at = if turned[1] { j * k + s } else { s * n + j };
-                    let y = r(b[e * k * n + at]);
+                    let x = r(a[e * a_size + i * sa[0] + s * sa[1]]);
+                    let y = r(b[e * b_size + s * sb[0] + j * sb[1]]);
                     sum += x * y;
                     size += (x * y).abs();
                 }
@@ -91,10 +123,18 @@ fn sums_of_rounded_operands_on_every_path_for_any_number_of_threads() {
         (130, 31, 7),
     ];
     for (seed, (m, k, n)) in sizes.into_iter().enumerate() {
-        for turned in [[false, false], [true, false], [false, true], [true, true]] {
-            let case = Case { m, k, n, turned, batch: if m < 10 { 3 } else { 1 } };
-            let a = numbers(seed as u64, case.batch * m * k);
-            let b = numbers(100 + seed as u64, case.batch * k * n);
+        for layouts in [
+            [Rows, Rows],
+            [Columns, Rows],
+            [Rows, Columns],
+            [Columns, Columns],
+            [Apart, Rows],
+            [Columns, Apart],
+        ] {
+            let case = Case { m, k, n, layouts, batch: if m < 10 { 3 } else { 1 } };
+            let [a_size, b_size] = case.sizes();
+            let a = numbers(seed as u64, case.batch * a_size);
+            let b = numbers(100 + seed as u64, case.batch * b_size);
             let bias = numbers(200, n);
             for (level, pairs) in [
                 (Isa::Avx512, true),

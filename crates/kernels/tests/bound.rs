@@ -390,6 +390,30 @@ fn what_does_not_fit_is_not_bound() {
     assert!(!product(place(0, 4), place(512, 4)));
 }
 
+/// Their bits are those of another kernel.
+#[test]
+fn products_that_are_summed_over_lanes_are_refused() {
+    let _alone = alone();
+    let place = |start, len| Place { home: Home::Arena, start, len, ty: Ty::F32 };
+    let product = |m, k, n| {
+        Bound::new(1 << 20).gemm(&BoundGemm {
+            m,
+            k,
+            n,
+            a: place(0, m * k),
+            a_strides: [k, 1],
+            b: place(1 << 18, k * n),
+            b_strides: [n, 1],
+            c: place(1 << 19, m * n),
+            bias: None,
+            activation: Activation::None,
+            watch: false,
+        })
+    };
+    assert!(product(1, 255, 16) && product(4, 511, 16));
+    assert!(!product(1, 512, 32) && !product(2, 512, 32));
+}
+
 #[test]
 fn memory_that_does_not_fit_does_not_start() {
     let _alone = alone();

@@ -444,19 +444,24 @@ fn padding_takes_part() {
 /// What fills up a pair is 0 times 0: an infinite number makes only what meets it infinite or NaN.
 #[test]
 fn nothing_else_becomes_infinite_in_bf16() {
-    for (channels, batch) in [(3, 3), (4, 2), (1, 1)] {
-        let g = flat([batch, channels, 20, 1], [6, 7], [3, 2], 1, 1, 1);
+    for (channels, batch, outputs) in [(3, 3, 20), (4, 2, 20), (1, 1, 20), (3, 3, 4)] {
+        let g = flat([batch, channels, outputs, 1], [6, 7], [3, 2], 1, 1, 1);
         let g = Geometry { bf16: true, ..g };
         let [x, w, y] = sizes(&g);
-        for pass in [Pass::Forward, Pass::Input, Pass::Weight] {
+        let passes = [Pass::Forward, Pass::Input, Pass::Weight].map(|pass| (pass, false));
+        for (pass, second) in passes.into_iter().chain([(Pass::Weight, true)]) {
             let (na, nb, n) = match pass {
                 Pass::Forward => (x, w, y),
                 Pass::Input => (y, w, x),
                 Pass::Weight => (x, y, w),
             };
-            let (mut a, b) = (f32s(na, 1), f32s(nb, 2));
+            let (mut a, mut b) = (f32s(na, 1), f32s(nb, 2));
             // In the last image, of the last channel.
-            a[na - 10] = f32::INFINITY;
+            if second {
+                b[nb - 10] = f32::INFINITY;
+            } else {
+                a[na - 10] = f32::INFINITY;
+            }
             let (want, _) = naive(&g, pass, &a, &b);
             everywhere_in_bf16(|| {
                 let mut out = vec![7.0f32; n];
@@ -464,6 +469,31 @@ fn nothing_else_becomes_infinite_in_bf16() {
                 conv(pass, &g, Mem::read(&a), Mem::read(&b), &end, Mem::write(&mut out)).unwrap();
                 for (i, (&h, &w)) in out.iter().zip(&want).enumerate() {
                     assert_eq!(h.is_finite(), w.is_finite(), "{pass:?} {g:?}: element {i}: {h}");
+                }
+            });
+        }
+    }
+}
+
+/// The same of weights: what fills up a pair of channels meets none of the next element of the window.
+#[test]
+fn an_infinite_weight_meets_its_own_channel_in_bf16() {
+    for (channels, outputs) in [(3, 20), (5, 4)] {
+        let g = flat([2, channels, outputs, 1], [6, 7], [3, 2], 1, 1, 0);
+        let g = Geometry { bf16: true, ..g };
+        let [x, w, y] = sizes(&g);
+        let a: Vec<f32> = f32s(x, 1).iter().map(|x| x.abs() + 0.5).collect();
+        for at in (0..channels * 6).chain([w - 1]) {
+            let mut b = f32s(w, 2);
+            b[at] = f32::INFINITY;
+            let (want, _) = naive(&g, Pass::Forward, &a, &b);
+            everywhere_in_bf16(|| {
+                let (mut out, end) = (vec![7.0f32; y], Epilogue::default());
+                let to = Mem::write(&mut out);
+                conv(Pass::Forward, &g, Mem::read(&a), Mem::read(&b), &end, to).unwrap();
+                for (i, (&h, &w)) in out.iter().zip(&want).enumerate() {
+                    let same = if w.is_finite() { h.is_finite() } else { f64::from(h) == w };
+                    assert!(same, "{g:?}, weight {at}: element {i}: {h}, not {w}");
                 }
             });
         }

@@ -6,7 +6,7 @@ mod support;
 use gradus_kernels::copy::{Side, copy, into_part, to_contiguous};
 use gradus_kernels::memory::{Element, KernelError, Mem};
 use proptest::prelude::*;
-use support::{everywhere, output, strides};
+use support::{Poison, everywhere, output, strides};
 
 /// Elements by strides, in row-major order.
 fn naive<T: Copy>(dims: &[usize], xs: &[T], offset: usize, steps: &[isize]) -> Vec<T> {
@@ -21,7 +21,7 @@ fn naive<T: Copy>(dims: &[usize], xs: &[T], offset: usize, steps: &[isize]) -> V
         .collect()
 }
 
-fn check<T: Element + Default + PartialEq + std::fmt::Debug>(
+fn check<T: Element + Poison + PartialEq + std::fmt::Debug>(
     dims: &[usize],
     xs: &[T],
     offset: usize,
@@ -71,7 +71,10 @@ proptest! {
 
 #[test]
 fn transposes() {
-    for (r, c) in [(1, 1), (16, 16), (17, 33), (64, 100), (300, 7), (5, 5000), (130, 4200)] {
+    // Also with rows and columns beyond what is copied at a time.
+    let sizes =
+        [(1, 1), (16, 16), (17, 33), (64, 100), (300, 7), (5, 5000), (130, 4200), (5000, 70)];
+    for (r, c) in sizes {
         let xs: Vec<f32> = (0..r * c).map(|i| i as f32).collect();
         check(&[c, r], &xs, 0, &[1, c as isize]);
         let xs: Vec<f64> = (0..r * c).map(|i| i as f64).collect();

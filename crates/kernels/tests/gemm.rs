@@ -341,6 +341,45 @@ fn products_of_few_rows_are_summed_in_blocks() {
     }
 }
 
+/// Lanes that a last round does not reach are filled up with zeros: of sums that are -0 (products too
+/// small for f32) they make 0.
+#[test]
+fn few_rows_fill_up_the_last_round_with_zeros() {
+    for isa in LEVELS {
+        let Some(_turn) = level(isa) else { continue };
+        let fused =
+            isa != Isa::Generic || cfg!(any(target_arch = "aarch64", target_feature = "fma"));
+        for (k, n) in [(304, 64), (300, 64), (304, 70), (300, 70), (1024, 64), (1030, 70)] {
+            for (m, layout) in (1..5).flat_map(|m| [(m, Rows), (m, Columns)]) {
+                let (a, b) = (vec![-1e-30f32; m * k], vec![1e-30f32; k * n]);
+                let mut c = vec![7.0f32; m * n];
+                let product = Gemm {
+                    m,
+                    k,
+                    n,
+                    a: Mem::read(&a),
+                    a_strides: [k, 1],
+                    b: Mem::read(&b),
+                    b_strides: strides(layout, k, n),
+                    c: Mem::write(&mut c),
+                    c_stride: n,
+                    batch: 1,
+                    a_batch: &[],
+                    b_batch: &[],
+                    accumulate: false,
+                    bias: None,
+                    activation: Activation::None,
+                    watch: false,
+                };
+                gemm(&product).unwrap();
+                let want = defined((m, k, n), fused, |_| -1e-30, |_| 1e-30).to_bits();
+                let same = c.iter().all(|x| x.to_bits() == want);
+                assert!(same, "{} {m} {k} {n} {layout:?}: {c:?}", isa.name());
+            }
+        }
+    }
+}
+
 #[test]
 fn epilogues_have_the_defined_bits() {
     for isa in LEVELS {
@@ -395,6 +434,8 @@ fn operands_larger_than_the_scratch_memory_are_packed_in_parts() {
         check(&Case { a, b, ..Case::plain(300, 9000, 490) }, isa::best());
         check(&Case { a, b, ..Case::plain(600, 9000, 200) }, isa::best());
     }
+    // Rows too few for pieces to pack their own, and steps so many that A has two parts.
+    check(&Case { a: Columns, ..Case::plain(500, 9000, 200) }, isa::best());
 }
 
 fn layout() -> impl Strategy<Value = Layout> {
@@ -457,11 +498,11 @@ fn values_that_are_not_finite_are_kept_and_reported() {
     for isa in LEVELS {
         let Some(_turn) = level(isa) else { continue };
         for (m, n, k) in [(1, 5, 3), (4, 17, 20), (40, 70, 33)] {
-            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let all = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+            for (bad, column) in all.into_iter().flat_map(|bad| [(bad, 0), (bad, n - 1)]) {
                 let (a, mut b) = (vec![1.0; m * k], vec![0.5; n * k]);
                 let mut c = vec![0.0; m * n];
                 assert!(product(&a, &b, n, true, &mut c));
-                let column = n - 1;
                 b[column * k + 1] = bad;
                 let finite = product(&a, &b, n, true, &mut c);
                 // Only written values count: relu makes a zero of minus infinity.

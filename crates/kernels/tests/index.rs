@@ -68,6 +68,7 @@ fn sizes_that_are_split() {
     check(40, 9, 5, 30, 3);
     check(1, 20, 1, 70_000, 4);
     check(300, 10, 1, 3, 5);
+    check(3, 7, 5, 9000, 6);
 }
 
 #[test]

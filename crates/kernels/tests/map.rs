@@ -460,3 +460,36 @@ fn random_numbers_depend_on_key_and_element_alone() {
         }
     }
 }
+
+#[test]
+fn columns_that_are_neighbours_are_read_from_any_row_on() {
+    // Blocks start and end inside the rows of a plane.
+    for dims in [[3, 500, 3], [2, 700, 5], [4, 130, 33], [9, 64, 16]] {
+        let [_, rows, inner] = dims;
+        let mut strides = [0; MAX_RANK];
+        strides[..3].copy_from_slice(&[(rows * inner) as isize, 1, rows as isize]);
+        let x = Data::F32((0..dims.iter().product::<usize>()).map(|i| i as f32).collect());
+        let source = Source::Operand { operand: 0, ty: Ty::F32, offset: 0, strides };
+        let instrs = vec![Instr::Unary(Unary::Abs, 0)];
+        let program = Program { sources: vec![source], instrs, results: vec![1] };
+        let got = eval(&program, &dims, std::slice::from_ref(&x), &[]).unwrap().remove(0);
+        assert!(same(&got, &x.gather(&dims, 0, &strides)), "{dims:?}");
+    }
+}
+
+#[test]
+fn relu_keeps_nan_and_the_sign_of_zero() {
+    let _lock = lock();
+    let some = [-0.0f32, 0.0, f32::NAN, -1.5, 2.5, f32::NEG_INFINITY, f32::INFINITY];
+    let x: Vec<f32> = some.into_iter().cycle().take(41).collect();
+    let source = Source::Operand { operand: 0, ty: Ty::F32, offset: 0, strides: contiguous(&[41]) };
+    let instrs = vec![Instr::Unary(Unary::Relu, 0)];
+    let program = Program { sources: vec![source], instrs, results: vec![1] };
+    for isa in [Isa::Generic, Isa::Avx2, Isa::Avx512].into_iter().filter(|i| i.supported()) {
+        isa::force(isa);
+        let got = eval(&program, &[41], &[Data::F32(x.clone())], &[]).unwrap().remove(0);
+        let want = x.iter().map(|&x| if x < 0.0 { 0.0 } else { x }).collect();
+        assert!(same(&got, &Data::F32(want)), "{}: {got:?}", isa.name());
+    }
+    isa::force(isa::best());
+}

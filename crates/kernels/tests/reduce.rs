@@ -72,7 +72,7 @@ fn max(a: f32, b: f32) -> f32 {
     if b > a || b.is_nan() { b } else { a }
 }
 
-fn reduce<T: Element + Default>(
+fn reduce<T: Element + support::Poison>(
     kind: ReduceKind,
     xs: &[T],
     dims: &[usize],
@@ -399,6 +399,16 @@ fn args_on_the_edges() {
     assert_eq!(go(ArgKind::ArgMax, &[1.0, 3.0, 3.0]), Ok(vec![1]));
     assert_eq!(go(ArgKind::ArgMin, &[1.0, f32::NAN, 0.0, f32::NAN]), Ok(vec![1]));
     assert_eq!(go(ArgKind::ArgMax, &[f32::NEG_INFINITY; 4]), Ok(vec![0]));
+    // The first of equal ones, in rows of every length.
+    for n in [3, 15, 16, 17, 40, 2047, 2048, 5000] {
+        for at in [0, n / 3, n / 2, n - 2] {
+            let mut xs = vec![0.5f32; n];
+            (xs[at], xs[at + 1], xs[n - 1]) = (2.0, 2.0, 2.0);
+            assert_eq!(go(ArgKind::ArgMax, &xs), Ok(vec![at as i64]), "{n}");
+            let xs: Vec<f32> = xs.iter().map(|x| -x).collect();
+            assert_eq!(go(ArgKind::ArgMin, &xs), Ok(vec![at as i64]), "{n}");
+        }
+    }
     assert!(go(ArgKind::ArgMax, &[]).is_err());
     let none =
         output::<i64>(0, |out| argreduce(ArgKind::ArgMax, Mem::read::<f32>(&[]), 0, 5, 1, out));

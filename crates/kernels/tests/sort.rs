@@ -87,6 +87,15 @@ proptest! {
 }
 
 #[test]
+fn sizes_that_are_split() {
+    for (rows, n) in [(60, 90), (3, 900)] {
+        let mut numbers = Numbers(rows as u64);
+        let whole: Vec<i64> = (0..rows * n).map(|_| numbers.below(n) as i64 - 9).collect();
+        check(&whole, n, |_| false);
+    }
+}
+
+#[test]
 fn wrong_windows_are_refused() {
     let x = [1.0f32; 6];
     let y = [1i64; 6];

@@ -7,7 +7,7 @@ use gradus_kernels::gemm::{Activation, Gemm, gemm};
 use gradus_kernels::map;
 use gradus_kernels::memory::{Element, KernelError, Mem, Truth, Ty};
 use gradus_kernels::program::{Binary, Instr, Program, Source, Ternary, Unary};
-use support::{Numbers, everywhere, output, strides};
+use support::{Numbers, Poison, everywhere, output, strides};
 
 type Shapes = [(usize, usize, usize, usize); 12];
 const SHAPES: Shapes = [
@@ -26,7 +26,7 @@ const SHAPES: Shapes = [
 ];
 
 /// One product; operands lie in rows or, `turned`, in columns.
-fn product<T: Element>(
+fn product<T: Element + Poison>(
     (batch, m, k, n): (usize, usize, usize, usize),
     a: &[T],
     b: &[T],
@@ -114,7 +114,7 @@ fn f64_products_are_chains_of_fused_multiply_adds() {
 
 #[test]
 fn products_of_integers_wrap() {
-    fn check<T: Element + PartialEq + std::fmt::Debug>(
+    fn check<T: Element + Poison + PartialEq + std::fmt::Debug>(
         from: impl Fn(u64) -> T,
         plus: impl Fn(T, T, T) -> T,
     ) {
@@ -144,7 +144,11 @@ fn operand(operand: u16, ty: Ty) -> Source {
 }
 
 /// `f(x, y)` of one instruction.
-fn binary<T: Element, R: Element>(op: Binary, x: &[T], y: &[T]) -> Result<Vec<R>, KernelError> {
+fn binary<T: Element, R: Element + Poison>(
+    op: Binary,
+    x: &[T],
+    y: &[T],
+) -> Result<Vec<R>, KernelError> {
     let p = Program {
         sources: vec![operand(0, T::TY), operand(1, T::TY)],
         instrs: vec![Instr::Binary(op, 0, 1)],

@@ -264,6 +264,35 @@ fn subnormals_become_zero_and_nan_stays() {
     assert_eq!((buf[0], buf[2]), (0.0, 0.0));
     assert!(buf[1].is_nan() && p[1].is_nan());
     assert_eq!((p[0], p[2]), (tiny, 1.0));
+    // A parameter that becomes subnormal, of every length of a part.
+    for n in [1, 16, 17] {
+        for rule in [Rule::Sgd(Sgd { momentum: 0.0, lr: 0.5, ..SGD }), Rule::Adam(ADAM)] {
+            let mut p = vec![tiny / 2.0; n];
+            let (mut m, mut v) = (vec![tiny / 2.0; n], vec![tiny / 2.0; n]);
+            let g = vec![0.0f32; n];
+            let windows = [&mut p, &mut m, &mut v].map(|x| Mem::write(x));
+            let [p_src, first, second] = windows;
+            let states = [Some((first, first)), Some((second, second)), None];
+            let t = UpdateTensor { p_src, p_dst: p_src, g: Mem::read(&g), states };
+            update(&rule, &[t]).unwrap();
+            assert!(p.iter().all(|&p| p == 0.0 || p.is_normal()), "{rule:?}: {p:?}");
+            if matches!(rule, Rule::Adam(_)) {
+                assert!(m.iter().chain(&v).all(|&x| x == 0.0), "{m:?} {v:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_mean_that_forgets_all_is_the_gradient_to_the_bit() {
+    let g = [0.1f32, -3.0, 1e-3];
+    let (mut p, mut m, mut v) = ([1.0f32; 3], [1e8f32, -77.7, 5.0], [1.0f32; 3]);
+    let windows = [&mut p, &mut m, &mut v].map(|x| Mem::write(x));
+    let [p_src, first, second] = windows;
+    let states = [Some((first, first)), Some((second, second)), None];
+    let t = UpdateTensor { p_src, p_dst: p_src, g: Mem::read(&g), states };
+    update(&Rule::Adam(Adam { beta1: 0.0, ..ADAM }), &[t]).unwrap();
+    assert_eq!(m, g);
 }
 
 #[test]

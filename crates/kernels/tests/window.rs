@@ -72,7 +72,9 @@ fn axis(n: &mut Numbers, most: usize) -> Axis {
     let span = (kernel - 1) * dilation + 1;
     let padding = n.below(span / 2 + 1);
     let stride = 1 + n.below(3);
-    let out = (size + 2 * padding - span) / stride + 1;
+    let mut out = (size + 2 * padding - span) / stride + 1;
+    // One more that is cut at the end, if it starts inside.
+    out += usize::from(out * stride < size + padding && n.below(3) == 0);
     let [kernel, stride, padding, dilation] = [kernel, stride, padding, dilation].map(|v| v as u16);
     Axis { size, out, windows: Windows { kernel, stride, padding, dilation } }
 }
@@ -201,6 +203,10 @@ fn pairs_with_and_without_a_rest() {
         }
     }
     check([pair(4), pair(6), pair(8)], 2, &f32s(4 * 6 * 8 * 2, 1), 3);
+    // The last ones are cut.
+    let cut = |size: usize| Axis { out: size.div_ceil(2), ..pair(size) };
+    check([ONE, cut(5), cut(7)], 3, &f32s(5 * 7 * 3, 1), 3);
+    check([ONE, pair(6), cut(131)], 2, &f32s(6 * 131 * 2, 1), 3);
 }
 
 #[test]

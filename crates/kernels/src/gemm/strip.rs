@@ -88,3 +88,51 @@ pub(crate) unsafe fn pack(p: &Pack) {
     // SAFETY: the same contract; the level is one that this machine has.
     unsafe { (kernels::of(crate::isa::active(), usize::MAX, p.width).panel)(p) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gemm::{Activation, Gemm, gemm};
+    use crate::memory::Mem;
+
+    #[test]
+    fn strips_have_the_bits_of_products_of_many_rows() {
+        let number = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) >> 8) as f32 / 8e6 - 1.0;
+        let numbers = |n: usize| (0..n).map(number).collect::<Vec<f32>>();
+        for (k, n) in [(1usize, 1usize), (511, 17), (512, 48), (513, 50), (1300, 33)] {
+            for (m, accumulate) in [(10, false), (10, true), (23, false)] {
+                let b_row = n.next_multiple_of(16);
+                let (a, b, old) = (numbers(m * k), numbers(k * b_row), numbers(m * n));
+                let (mut made, mut want) = (old.clone(), old);
+                let product = Gemm {
+                    m,
+                    k,
+                    n,
+                    a: Mem::read(&a),
+                    a_strides: [k, 1],
+                    b: Mem::read(&b),
+                    b_strides: [b_row, 1],
+                    c: Mem::write(&mut want),
+                    c_stride: n,
+                    batch: 1,
+                    a_batch: &[],
+                    b_batch: &[],
+                    accumulate,
+                    bias: None,
+                    activation: Activation::None,
+                    watch: false,
+                };
+                assert_eq!(gemm(&product), Ok(true));
+                let (a, b, c) = (a.as_ptr(), b.as_ptr(), made.as_mut_ptr());
+                let form = Form::Full;
+                let (a_row, c_row) = (k, n);
+                // SAFETY: the operands are as large, and B has whole rows.
+                unsafe {
+                    strip(&Strip { m, k, n, a, a_row, b, b_row, c, c_row, accumulate, form })
+                };
+                let same = made.iter().zip(&want).all(|(x, y)| x.to_bits() == y.to_bits());
+                assert!(same, "{m} {k} {n} {accumulate}");
+            }
+        }
+    }
+}

@@ -3,7 +3,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 use gradus_kernels::isa::{self, Isa};
-use gradus_kernels::memory::{Element, KernelError, Mem, Ty};
+use gradus_kernels::memory::{Element, KernelError, Mem, Truth, Ty};
 use gradus_kernels::pool;
 use gradus_kernels::program::{MAX_RANK, Program, Source};
 use std::sync::{Mutex, MutexGuard};
@@ -116,12 +116,30 @@ pub fn plain(ty: Ty, strides: [isize; MAX_RANK]) -> Program {
     }
 }
 
+/// What an output holds before a kernel runs, so that a place that is not written shows.
+pub trait Poison {
+    const POISON: Self;
+}
+macro_rules! poison {
+    ($($t:ty: $value:expr;)*) => {$(impl Poison for $t {
+        const POISON: $t = $value;
+    })*};
+}
+poison! {
+    f32: f32::NAN;
+    f64: f64::NAN;
+    i64: i64::MIN + 77;
+    i32: i32::MIN + 77;
+    u8: 0xa5;
+    Truth: Truth(0xa5);
+}
+
 /// Runs a kernel on a fresh output of `len` elements and returns what it wrote.
-pub fn output<T: Element + Default>(
+pub fn output<T: Element + Poison>(
     len: usize,
     f: impl FnOnce(Mem<'_>) -> Result<(), KernelError>,
 ) -> Result<Vec<T>, KernelError> {
-    let mut out = vec![T::default(); len];
+    let mut out = vec![T::POISON; len];
     f(Mem::write(&mut out))?;
     Ok(out)
 }
