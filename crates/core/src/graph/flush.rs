@@ -362,6 +362,8 @@ fn walk(r: &mut Recorder, s: &mut Scratch, mut recompute: bool) -> bool {
         }
         recompute = true;
     }
+    // Consumers were found first, so this is nearly in order, which sorting is glad of.
+    s.order.reverse();
     s.order.sort_unstable_by_key(|&(slot, _)| r.node(slot).seq);
     for (i, &(slot, _)) in s.order.iter().enumerate() {
         r.node_mut(slot).local = i as u32;
