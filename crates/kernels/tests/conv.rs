@@ -5,9 +5,10 @@ mod support;
 
 use gradus_kernels::conv::{Epilogue, Geometry, Pass, conv};
 use gradus_kernels::gemm::Activation;
+use gradus_kernels::isa;
 use gradus_kernels::memory::Mem;
 use half::bf16;
-use support::{Numbers, bits, everywhere, everywhere_in_bf16, f32s};
+use support::{Numbers, alone, bits, everywhere, everywhere_in_bf16, f32s};
 
 /// All three passes, naively: what is outside of the data is a zero that takes part.
 fn naive(g: &Geometry, pass: Pass, a: &[f32], b: &[f32]) -> (Vec<f64>, Vec<f64>) {
@@ -92,7 +93,7 @@ fn checked(g: &Geometry) {
             false => v.to_vec(),
         };
         let (want, size) = naive(g, pass, &round(&a), &round(&b));
-        // In tiles an error is relative to what neighbours have too.
+        // In tiles an error is relative to the largest elements of both sides.
         let most = size.iter().fold(0.0, |a: f64, &b| a.max(b));
         let near = if in_tiles(g) { 1e-6 * most } else { 0.0 };
         let close = |have: &[f32]| {
@@ -250,7 +251,8 @@ fn tiles() {
     check(&flat([1, 18, 600, 1], [4, 4], [3, 3], 1, 1, 1));
     // Images are cut, along either axis; several are taken together.
     check(&flat([2, 20, 17, 1], [70, 65], [3, 3], 1, 1, 1));
-    check(&flat([1, 16, 16, 1], [4, 2100], [3, 3], 1, 1, 1));
+    check(&flat([1, 16, 16, 1], [2, 2101], [3, 3], 1, 1, 1));
+    check(&flat([1, 16, 16, 1], [4, 402], [3, 3], 1, 1, 0));
     check(&flat([37, 24, 40, 1], [6, 6], [3, 3], 1, 1, 1));
     // The result is larger than what fits, or smaller.
     let g = flat([2, 19, 21, 1], [9, 9], [3, 3], 1, 1, 1);
@@ -269,6 +271,8 @@ fn tiles() {
 /// stride along an axis of one place.
 #[test]
 fn tiles_lose_few_digits() {
+    let _alone = alone();
+    isa::force(isa::best());
     for (channels, size) in [(16, 16), (64, 12), (256, 8)] {
         let g = flat([2, channels, channels, 1], [size, size], [3, 3], 1, 1, 1);
         let [x, w, y] = sizes(&g);
@@ -291,6 +295,41 @@ fn tiles_lose_few_digits() {
             let (tiles, plain) = (error([1, 1, 1]), error([2, 1, 1]));
             assert_ne!(tiles, plain, "{pass:?}: {channels} channels are not computed in tiles");
             assert!(tiles < 1.7 * plain, "{pass:?}, {channels} channels: {tiles} after {plain}");
+        }
+    }
+}
+
+/// A place depends on its own window and on no other image.
+#[test]
+fn tiles_keep_to_their_windows() {
+    let _alone = alone();
+    isa::force(isa::best());
+    let g = flat([3, 17, 20, 1], [7, 8], [3, 3], 1, 1, 1);
+    let [x, w, y] = sizes(&g);
+    let (mut a, b) = (f32s(x, 1), f32s(w, 2));
+    let run = |g: &Geometry, a: &[f32]| {
+        let mut out = vec![0.0f32; y / 3 * g.batch];
+        let end = Epilogue::default();
+        conv(Pass::Forward, g, Mem::read(a), Mem::read(&b), &end, Mem::write(&mut out)).unwrap();
+        out
+    };
+    let all = run(&g, &a);
+    for image in 0..3 {
+        let alone = run(&Geometry { batch: 1, ..g }, &a[image * x / 3..][..x / 3]);
+        assert_eq!(bits(&alone), bits(&all[image * y / 3..][..y / 3]), "image {image}");
+    }
+    for bad in [f32::NAN, f32::INFINITY] {
+        for place in 0..56 {
+            // Of the last channel of the second image.
+            let at = x / 3 + 16 * 56 + place;
+            let old = std::mem::replace(&mut a[at], bad);
+            for (i, v) in run(&g, &a).into_iter().enumerate() {
+                let (image, i) = (i / (y / 3), i % 56);
+                let far = |a: usize, b: usize| a.abs_diff(b) > 1;
+                let outside = image != 1 || far(i / 8, place / 8) || far(i % 8, place % 8);
+                assert_eq!(v.is_finite(), outside, "{bad} at {place}: place {i} of image {image}");
+            }
+            a[at] = old;
         }
     }
 }

@@ -168,6 +168,7 @@ pub fn conv(
     let divided = g.groups > 0
         && g.inputs.is_multiple_of(g.groups)
         && g.outputs.is_multiple_of(g.groups)
+        && g.before.iter().all(|&b| b <= isize::MAX as usize / 4)
         && !g.stride.contains(&0)
         && !g.dilation.contains(&0);
     let sizes = g.elements().filter(|_| divided);

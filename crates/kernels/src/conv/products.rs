@@ -93,7 +93,8 @@ pub(super) unsafe fn forward(
     });
     let (groups, outs, spread) = shape(g.groups, channels, g.outputs / g.groups);
     let kept = kept(form, spread.is_some());
-    let kernels = tile::of(isa::active(), kept == Kept::Channels);
+    let isa = isa::active();
+    let kernels = tile::of(isa, kept == Kept::Channels);
     let data = Images::new(g.last, g.inputs, g.x);
     let width = if spread.is_some() { outs } else { channels };
     let window = volume(g.kernel);
@@ -135,8 +136,19 @@ pub(super) unsafe fn forward(
         let first = axes.map(|a| a.first);
         let (src, batch, out, work) = (x, g.batch, y, g.work());
         let flip = false;
-        let product =
-            winograd::Product { kernels, src, data, batch, first, flip, out, result, end, work };
+        let product = winograd::Product {
+            kernels,
+            sides: winograd::sides(isa),
+            src,
+            data,
+            batch,
+            first,
+            flip,
+            out,
+            result,
+            end,
+            work,
+        };
         // SAFETY: the contract.
         return unsafe { product.run(&pack) };
     }
@@ -223,7 +235,8 @@ unsafe fn residue(
     let window = volume(taps);
     let (groups, outs, spread) = shape(g.groups, channels, per_group);
     let kept = kept(form, spread.is_some());
-    let kernels = tile::of(isa::active(), kept == Kept::Channels);
+    let isa = isa::active();
+    let kernels = tile::of(isa, kept == Kept::Channels);
     let data = Images::new(g.last, g.outputs, g.y);
     let width = if spread.is_some() { outs } else { channels };
     let tiles = winograd::fits(g, Pass::Input);
@@ -289,8 +302,19 @@ unsafe fn residue(
         let first = std::array::from_fn(|i| axes[i].first - (g.kernel[i] - 1) as isize);
         let (src, batch, out, work) = (dy, g.batch, dx, g.work());
         let flip = true;
-        let product =
-            winograd::Product { kernels, src, data, batch, first, flip, out, result, end, work };
+        let product = winograd::Product {
+            kernels,
+            sides: winograd::sides(isa),
+            src,
+            data,
+            batch,
+            first,
+            flip,
+            out,
+            result,
+            end,
+            work,
+        };
         // SAFETY: the contract.
         return unsafe { product.run(&pack) };
     }

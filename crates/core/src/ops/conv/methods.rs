@@ -23,10 +23,10 @@ macro_rules! methods {
             /// `y[n, f, o] = bias[f] + sum over c, k of x[n, c, i] w[f, c, k]`, where
             /// `i = o * stride + k * dilation - padding`, and x is zero outside of its sizes. The result
             /// has `(size + padding before and behind - dilation * (kernel - 1) - 1) / stride + 1`
-            /// places along an axis, rounded down. Windows of 3 x 3 without stride over 16 channels or more
-            /// (f32) are computed in tiles of 2 x 2 places (Winograd; Lavin and Gray 2016): beside large
-            /// elements of its tile a small result has fewer digits, and NaN or infinite elements reach
-            /// all places of their tiles. In the scope of [`autocast`](crate::autocast), input and
+            /// places along an axis, rounded down. Dense 3 x 3 windows (stride, dilation and groups of 1, f32)
+            /// over 16 channels or more on both sides are computed in tiles of 2 x 2 places (Winograd; Lavin
+            /// and Gray 2016): rounding errors are relative to the largest elements and weights of a
+            /// window, not to their products, and infinite elements may make NaN. In the scope of [`autocast`](crate::autocast), input and
             /// weight are rounded to bf16, and so are the operands of gradients. As `torch.nn.functional.
             #[doc = concat!(stringify!($name), "`.")]
             ///

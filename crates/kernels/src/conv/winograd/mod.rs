@@ -23,14 +23,16 @@
 //! | `product` | the 16 products, and what an instruction set has |
 //!
 //! **Error.** On random numbers it is 0.7 to 1.4 times that of the plain sum: there are roundings more, and
-//! chains are shorter (a test bounds it). But it is relative to the sizes of all elements that a tile
-//! meets, not of the nine that a place depends on alone: beside large elements small results lose digits,
-//! and what should be an exact zero may be a rounding error of its neighbours. An element that is not finite
-//! makes all four places of each tile that meets it NaN, or infinite.
+//! chains are shorter (a test bounds it). But elements and weights of a window are mixed before they are
+//! multiplied, so it is relative to the largest of either, not to their products: beside a large element under a small
+//! weight digits are lost, an exact zero may be a rounding error, and an infinity may be NaN. No place
+//! depends on elements outside of its own window. The gradient for a weight depends on whole tiles, and so on a
+//! line and a column more at either side.
 //!
 //! **Bits.** Tiles lie on a grid that starts at place 0. A sum over channels is a chain of fused
-//! multiply-adds for each 128, added in order; over tiles, one for each group that the shape fixes, and groups
-//! are added in order. Nothing depends on the instruction set, threads or the layout.
+//! multiply-adds for each 128, added in order; over tiles, one for each group, added in order for each chunk, whose
+//! sums are added in order; the shape fixes groups and chunks. Equal for AVX2 and AVX-512, any number of
+//! threads and both layouts; those of an image do not depend on the batch.
 
 mod pass;
 mod product;
@@ -38,6 +40,7 @@ mod transform;
 mod weight;
 
 pub(super) use pass::Product;
+pub(super) use product::of as sides;
 pub(super) use weight::weight;
 
 use super::data::{Axis, Unit};

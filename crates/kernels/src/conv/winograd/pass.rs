@@ -9,7 +9,6 @@ use crate::conv::data::{Field, Images, Room, Unit, part};
 use crate::conv::pairs::Kept;
 use crate::conv::products::PackWeights;
 use crate::conv::tile::{Kernels, OWN, SHARED, with_scratch};
-use crate::isa;
 use crate::memory::Shared;
 use crate::pool::{self, PiecePanicked};
 
@@ -22,6 +21,8 @@ const CHAIN: usize = 128;
 /// A pass: data, and what becomes of them.
 pub(in crate::conv) struct Product<'a> {
     pub(in crate::conv) kernels: &'a Kernels,
+    /// Of the same instruction set.
+    pub(in crate::conv) sides: &'a product::Kernels,
     pub(in crate::conv) src: *const f32,
     pub(in crate::conv) data: Images,
     pub(in crate::conv) batch: usize,
@@ -60,7 +61,6 @@ struct Panel {
 /// One unit, with its scratch memory.
 struct Piece<'a> {
     field: &'a Field,
-    sides: &'a product::Kernels,
     unit: Unit,
     data: *const f32,
     lists: Lists,
@@ -114,7 +114,6 @@ impl Product<'_> {
         let points_at = own.elements(blocks(channels) * POINTS * points::<TOGETHER>(BLOCK));
         let sums_at = own.elements(width / lanes * POINTS * points::<TOGETHER>(lanes));
         let here_at = own.elements(STEP * STEP * TOGETHER * width);
-        let sides = product::of(isa::active());
         with_scratch(&SHARED, room.len(), |scratch| {
             let lists = Lists {
                 weights: scratch.wrapping_add(weights_at),
@@ -123,9 +122,9 @@ impl Product<'_> {
             // SAFETY: there is room for the offsets of the largest unit's tiles.
             unsafe { field.places(&field.unit(0), lists.tiles) };
             // SAFETY: pieces write apart from each other.
-            let shared = unsafe { Shared::new((self, &field, pack, lists, sides)) };
+            let shared = unsafe { Shared::new((self, &field, pack, lists)) };
             pool::run(panels, (all * POINTS) as u64, &|piece| {
-                let &(product, _, pack, lists, sides) = shared.get();
+                let &(product, _, pack, lists) = shared.get();
                 let panel = product.panel(piece);
                 let element = channels * panel.lanes;
                 with_scratch(&OWN, element * WINDOW, |window| {
@@ -142,13 +141,13 @@ impl Product<'_> {
                             window.write_bytes(0, element * WINDOW);
                         }
                         pack(0, panel.first, panel.outs, panel.lanes, window);
-                        (sides.weights)(&t);
+                        (product.sides.weights)(&t);
                     }
                 });
             })?;
             let units = field.units();
             pool::run(units, self.work as u64 / 2 / self.kernels.speed, &|piece| {
-                let &(product, field, _, lists, sides) = shared.get();
+                let &(product, field, _, lists) = shared.get();
                 with_scratch(&OWN, own.len(), |scratch| {
                     let unit = field.unit(piece);
                     let copy = scratch.wrapping_add(copy_at);
@@ -157,7 +156,6 @@ impl Product<'_> {
                         let data = field.load(product.kernels, &unit, 0, channels, copy);
                         product.piece(&Piece {
                             field,
-                            sides,
                             unit,
                             data,
                             lists,
@@ -187,7 +185,7 @@ impl Product<'_> {
             for run in runs(&p.unit, first, count) {
                 // SAFETY: the contract.
                 unsafe {
-                    (p.sides.data[0])(&Data {
+                    (self.sides.data[0])(&Data {
                         from: p.data.wrapping_add(*p.lists.tiles.wrapping_add(run.tile)),
                         count: run.count,
                         line,
@@ -212,7 +210,7 @@ impl Product<'_> {
                             add: channel > 0,
                         };
                         // SAFETY: the contract; there is room for all tiles of a group.
-                        unsafe { p.sides.tiles(panel.vectors, count, &t) };
+                        unsafe { self.sides.tiles(panel.vectors, count, &t) };
                     }
                 }
                 // SAFETY: the contract.
@@ -253,10 +251,10 @@ impl Product<'_> {
             // SAFETY: the contract; what is near has room for two lines of all tiles.
             unsafe {
                 if self.result.last {
-                    (p.sides.results)(&results);
+                    (self.sides.results)(&results);
                 } else {
                     let (line, place) = (STEP * TOGETHER * panel.lanes, panel.lanes);
-                    (p.sides.results)(&Results { to: p.here, line, place, ..results });
+                    (self.sides.results)(&Results { to: p.here, line, place, ..results });
                     for i in 0..lines {
                         (self.kernels.turn)(&Turn {
                             src: p.here.wrapping_add(i * line),

@@ -118,7 +118,7 @@ unsafe fn channels<S: Simd, const MR: usize, const NV: usize>(t: &Multiply) {
 type MultiplyFn = unsafe fn(&Multiply);
 
 /// What an instruction set has.
-pub(super) struct Kernels {
+pub(in crate::conv) struct Kernels {
     pub(super) weights: unsafe fn(&Weights),
     /// For the passes of `pass`, and for the gradient of the weight.
     pub(super) data: [unsafe fn(&Data); 2],
@@ -138,7 +138,7 @@ impl Kernels {
     /// The products of `count` tiles, at most those that the caller's memory has room for.
     ///
     /// # Safety
-    /// As for [`tiles`], with `count` tiles filled up to a multiple of 24.
+    /// As for [`tiles`], with room for 24 tiles; what is behind `count` may be anything.
     pub(super) unsafe fn tiles(&self, vectors: usize, count: usize, t: &Multiply) {
         let v = vectors.clamp(1, MOST_VECTORS) - 1;
         let parts = count.div_ceil(self.most[v]).max(1);
@@ -167,7 +167,7 @@ impl Kernels {
 }
 
 /// The kernels of a level.
-pub(super) fn of(isa: Isa) -> &'static Kernels {
+pub(in crate::conv) fn of(isa: Isa) -> &'static Kernels {
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => &AVX512,

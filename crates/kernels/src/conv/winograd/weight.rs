@@ -15,11 +15,12 @@ use crate::pool::{self, PiecePanicked};
 /// Tiles that are transformed and multiplied together. Part of the definition of the result.
 pub(super) const TOGETHER: usize = 48;
 
-/// Chunks of units, each with sums of its own, divided by the panels of the widest kernel.
+/// Chunks of units, each with sums of its own, divided by the panels of the widest kernel. Part of the definition
+/// of the result.
 const CHUNKS: usize = 8;
 const PANEL: usize = 48;
 
-/// Elements that a register may read beyond the copy of a cotangent.
+/// Elements that the vectors of a copy may write beyond its end.
 const SLACK: usize = 64;
 
 /// The gradient of w from (x, gradient of y).
@@ -32,8 +33,8 @@ pub(in crate::conv) unsafe fn weight(
     dy: *const f32,
     dw: *mut f32,
 ) -> Result<(), PiecePanicked> {
-    let kernels = tile::of(isa::active(), false);
-    let sides = product::of(isa::active());
+    let isa = isa::active();
+    let (kernels, sides) = (tile::of(isa, false), product::of(isa));
     let (channels, outs, lanes) = (g.inputs, g.outputs, kernels.lanes);
     let axes = tiles(g.y, g.before.map(|b| -(b as isize)));
     let data = Images::new(g.last, channels, g.x);
@@ -45,6 +46,9 @@ pub(in crate::conv) unsafe fn weight(
     let chunks = (CHUNKS / outs.div_ceil(PANEL)).clamp(1, units);
     let registers = outs.div_ceil(lanes);
     let panels = registers.div_ceil(kernels.vectors);
+    // With few chunks, threads share the panels, and each transforms the data. This changes no bit.
+    let wanted = if pool::threads() == 1 { 1 } else { 2 * pool::threads() };
+    let splits = wanted.div_ceil(chunks).clamp(1, panels);
     // Registers and lanes of a panel: the first and how many; and how many are channels.
     let panel = |p: usize| {
         let (first, vectors) = part(registers, panels, p);
@@ -77,8 +81,10 @@ pub(in crate::conv) unsafe fn weight(
         // SAFETY: pieces write apart from each other.
         let shared = unsafe { Shared::new((&field, &cotangent, partial, lists, dw)) };
         let cost = g.work() as u64 / 2 / kernels.speed;
-        pool::run(chunks, cost, &|chunk| {
+        pool::run(chunks * splits, cost, &|piece| {
             let &(field, cotangent, partial, (tiles, others), _) = shared.get();
+            let chunk = piece % chunks;
+            let (first_panel, some_panels) = part(panels, splits, piece / chunks);
             let partial = partial.wrapping_add(chunk * sums);
             let (first_unit, count) = part(units, chunks, chunk);
             with_scratch(&OWN, own.len(), |scratch| {
@@ -95,7 +101,7 @@ pub(in crate::conv) unsafe fn weight(
                     let groups = all.div_ceil(TOGETHER);
                     let next = if u + 1 < first_unit + count { u + 1 } else { usize::MAX };
                     let regions = [field.region(next), (cotangent.src, 0)];
-                    let mut ahead = Ahead::new(regions, groups * panels * POINTS);
+                    let mut ahead = Ahead::new(regions, groups * some_panels * POINTS);
                     for (i, (first, some)) in (0..groups).map(|i| (i, part(all, groups, i))) {
                         let [_, line, place] = field.strides();
                         for run in runs(&unit, first, some) {
@@ -111,7 +117,7 @@ pub(in crate::conv) unsafe fn weight(
                                 });
                             }
                         }
-                        for p in 0..panels {
+                        for p in first_panel..first_panel + some_panels {
                             let (vectors, lane, lanes, outs) = panel(p);
                             let [_, line, place] = cotangent.strides;
                             for run in runs(&unit, first, some) {
